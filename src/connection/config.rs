@@ -1,0 +1,110 @@
+//! The limits and deadlines of a connection: all visible, all changeable, none unlimited by accident.
+
+use std::time::Duration;
+
+/// Limits and deadlines of one connection.
+///
+/// | | default |
+/// |---|---|
+/// | [`max_message`](Self::max_message) | 1 MiB |
+/// | [`max_frame`](Self::max_frame) | as the message |
+/// | [`max_fragments`](Self::max_fragments) | 4,096 |
+/// | [`outbox`](Self::outbox) | 64 KiB |
+/// | [`fragment`](Self::fragment) | 64 KiB |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 10 s |
+/// | [`close_timeout`](Self::close_timeout) | 5 s |
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use unsync_websocket::Config;
+///
+/// let config = Config::new().max_message(16 << 20).close_timeout(Duration::from_secs(1));
+/// # drop(config);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) max_message: usize,
+    pub(crate) max_frame: Option<usize>,
+    pub(crate) max_fragments: u32,
+    pub(crate) outbox: usize,
+    pub(crate) fragment: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {
+            max_message: 1 << 20,
+            max_frame: None,
+            max_fragments: 4096,
+            outbox: 64 << 10,
+            fragment: 64 << 10,
+            handshake_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// Bytes a received message may have (default 1 MiB). A longer one ends the connection with close code 1009
+    /// as soon as its headers tell, before its payload is read.
+    #[must_use]
+    pub const fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// Bytes the payload of one received frame may have (default: as a message).
+    #[must_use]
+    pub const fn max_frame(mut self, bytes: usize) -> Self {
+        self.max_frame = Some(bytes);
+        self
+    }
+
+    /// Frames a received message may come in, empty ones counted (default 4,096). One more ends the connection
+    /// with close code 1009: each costs us work that the message's size does not show.
+    #[must_use]
+    pub const fn max_fragments(mut self, frame_count: u32) -> Self {
+        self.max_fragments = frame_count;
+        self
+    }
+
+    /// The mark in bytes below which the outbox takes another message (default 64 KiB). Above it `send` waits
+    /// and `queue` refuses; so what waits to be written is at most this and one message.
+    #[must_use]
+    pub const fn outbox(mut self, bytes: usize) -> Self {
+        self.outbox = bytes;
+        self
+    }
+
+    /// Bytes of payload we put into one frame (default 64 KiB, at least 1). Longer messages go out in fragments,
+    /// so that a PONG or a Close never has to wait for more than this.
+    #[must_use]
+    pub const fn fragment(mut self, bytes: usize) -> Self {
+        self.fragment = if bytes == 0 { 1 } else { bytes };
+        self
+    }
+
+    /// Time for the whole opening handshake (default 10 s).
+    #[must_use]
+    pub const fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.handshake_timeout = limit;
+        self
+    }
+
+    /// Time for the whole closing handshake (default 5 s): writing what was queued, our Close, the peer's, the end
+    /// of the stream.
+    #[must_use]
+    pub const fn close_timeout(mut self, limit: Duration) -> Self {
+        self.close_timeout = limit;
+        self
+    }
+}

@@ -1,0 +1,7 @@
+//! One connection after the handshake: two halves on one thread.
+
+mod config;
+mod timer;
+
+pub use config::Config;
+pub use timer::{NoTimer, Sleep, Timer};

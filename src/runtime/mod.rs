@@ -1,0 +1,4 @@
+//! What binds the crate to a runtime, one file a feature. Nothing inside the crate imports from here.
+
+#[cfg(feature = "async-io")]
+pub(crate) mod async_io;
