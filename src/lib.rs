@@ -1,8 +1,10 @@
 //! WebSockets for local executors.
 
 mod connection;
+mod ring;
 mod runtime;
 
 pub use connection::{Config, NoTimer, Sleep, Timer};
+pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
 pub use runtime::async_io::AsyncIoTimer;
