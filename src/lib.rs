@@ -1,12 +1,12 @@
 //! WebSockets for local executors.
 
 mod connection;
+pub mod protocol;
 mod ring;
 mod runtime;
 
 pub use connection::{Config, NoTimer, Sleep, Timer};
+pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
 pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
 pub use runtime::async_io::AsyncIoTimer;
-pub mod protocol;
-pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
