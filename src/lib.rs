@@ -2,6 +2,7 @@
 
 mod connection;
 pub mod protocol;
+mod ring;
 mod runtime;
 
 pub use connection::{
@@ -10,5 +11,6 @@ pub use connection::{
     WebSocket,
 };
 pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
+pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
 pub use runtime::async_io::AsyncIoTimer;
