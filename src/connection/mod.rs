@@ -5,3 +5,6 @@ mod timer;
 
 pub use config::Config;
 pub use timer::{NoTimer, Sleep, Timer};
+
+/// Ends the writing side of a stream whose `poll_close` only flushes (see `runtime::async_io`).
+pub(crate) type HalfClose<T> = fn(&mut T) -> std::io::Result<()>;

@@ -1,8 +1,15 @@
-//! The `async-io` runtime: its clock.
+//! The `async-io` runtime: its clock, and the end of stream that its sockets do not send by themselves.
 
+use std::any::{Any, TypeId};
+use std::io;
+use std::net::{Shutdown, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use crate::connection::{Sleep, Timer};
+use async_io::Async;
+
+use crate::connection::{HalfClose, Sleep, Timer};
 
 /// The clock of async-io (and so of smol): what the constructors without a timer argument use.
 ///
@@ -27,5 +34,82 @@ impl Timer for AsyncIoTimer {
         Some(Box::pin(async move {
             async_io::Timer::at(deadline).await;
         }))
+    }
+}
+
+/// What sends FIN on a stream of type `T`, where `poll_close` does not.
+///
+/// `poll_close` of [`Async`] flushes and no more, so a peer that waits for the end of the stream waits for ever.
+/// Streams of other types are asked by `poll_close` alone.
+pub(crate) fn half_close_of<T: 'static>() -> Option<HalfClose<T>> {
+    let wanted = TypeId::of::<T>();
+    if wanted == TypeId::of::<Async<TcpStream>>() {
+        return Some(|stream| {
+            shut_down(stream, |tcp: &Async<TcpStream>| {
+                tcp.get_ref().shutdown(Shutdown::Write)
+            })
+        });
+    }
+    #[cfg(unix)]
+    if wanted == TypeId::of::<Async<UnixStream>>() {
+        return Some(|stream| {
+            shut_down(stream, |unix: &Async<UnixStream>| {
+                unix.get_ref().shutdown(Shutdown::Write)
+            })
+        });
+    }
+    None
+}
+
+/// Runs `shutdown` on `stream` if that is an `S`.
+fn shut_down<S: 'static>(stream: &mut dyn Any, shutdown: fn(&S) -> io::Result<()>) -> io::Result<()> {
+    stream.downcast_ref::<S>().map_or(Ok(()), shutdown)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn the_half_close_of_an_async_tcp_stream_sends_fin() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut stream = Async::new(listener.accept().unwrap().0).unwrap();
+
+        half_close_of::<Async<TcpStream>>().unwrap()(&mut stream).unwrap();
+
+        assert_eq!(
+            peer.read(&mut [0; 1]).unwrap(),
+            0,
+            "the peer sees the end while we hold the socket"
+        );
+        drop(stream);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_half_close_of_an_async_unix_stream_sends_fin() {
+        let (ours, mut peer) = UnixStream::pair().unwrap();
+        let mut stream = Async::new(ours).unwrap();
+
+        half_close_of::<Async<UnixStream>>().unwrap()(&mut stream).unwrap();
+
+        assert_eq!(
+            peer.read(&mut [0; 1]).unwrap(),
+            0,
+            "the peer sees the end while we hold the socket"
+        );
+        drop(stream);
+    }
+
+    #[test]
+    fn other_streams_are_closed_by_poll_close() {
+        assert!(half_close_of::<async_net::TcpStream>().is_none());
+        assert!(half_close_of::<Vec<u8>>().is_none());
     }
 }
