@@ -10,6 +10,7 @@ use std::time::Instant;
 use async_io::Async;
 
 use crate::connection::{HalfClose, Sleep, Timer};
+use crate::handshake::{Parts, Server, ServerRequest};
 
 /// The clock of async-io (and so of smol): what the constructors without a timer argument use.
 ///
@@ -34,6 +35,55 @@ impl Timer for AsyncIoTimer {
         Some(Box::pin(async move {
             async_io::Timer::at(deadline).await;
         }))
+    }
+}
+
+impl<T: 'static> Server<T> {
+    /// The server's side on `stream`, with the deadlines of async-io's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::net::TcpListener;
+    /// use async_io::Async;
+    /// use unsync_websocket::Server;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 8080))?;
+    /// let (stream, _) = listener.accept().await?;
+    /// let websocket = Server::new(stream).accept().await?;
+    /// # drop(websocket);
+    /// # std::io::Result::Ok(())
+    /// # });
+    /// ```
+    pub fn new(stream: T) -> Self {
+        Self::with_timer(stream, AsyncIoTimer).half_close(half_close_of())
+    }
+}
+
+impl<T: 'static> ServerRequest<T> {
+    /// The request that `parts` were, with the deadlines of async-io's clock. The time for the handshake starts
+    /// anew, with the answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::io::Cursor;
+    /// use futures_lite::future::block_on;
+    /// use unsync_websocket::{Server, ServerRequest};
+    ///
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let parts = block_on(Server::new(stream).receive_request())?.into_parts();
+    /// std::thread::spawn(move || {
+    ///     let request = ServerRequest::from_parts(parts);
+    ///     block_on(request.reject(404).into_future())
+    /// })
+    /// .join()
+    /// .unwrap()?;
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
+    pub fn from_parts(parts: Parts<T>) -> Self {
+        Self::from_parts_with_timer(parts, AsyncIoTimer).half_close(half_close_of())
     }
 }
 
