@@ -13,6 +13,7 @@ pub struct WebSocket<T> {
     pub stream: T,
     pub read_ahead: Vec<u8>,
     pub subprotocol: Option<String>,
+    local: std::marker::PhantomData<std::rc::Rc<()>>,
 }
 
 impl<T> WebSocket<T> {
@@ -29,6 +30,7 @@ impl<T> WebSocket<T> {
             stream,
             read_ahead,
             subprotocol,
+            local: std::marker::PhantomData,
         }
     }
 }
