@@ -328,10 +328,11 @@ fn fault(error: httparse::Error, head: &[u8], limits: HeadLimits) -> HandshakeEr
     }
 }
 
-/// Whether the first line ends like one of some version of HTTP (RFC 9112, section 2.3).
+/// Whether the first line has the three parts of a request line, the last being some version of HTTP (RFC 9112,
+/// sections 2.3 and 3).
 fn names_a_version(head: &[u8]) -> bool {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    let version = line.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
     matches!(
         version,
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']

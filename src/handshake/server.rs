@@ -19,7 +19,8 @@ use super::link::{Farewell, Link, Outgoing};
 use super::origin::OriginPolicy;
 use super::response::{Answer, BodyMode, ExtraHeaders, encode_switching_protocols};
 use super::{HandshakeError, Request};
-use crate::connection::{Config, HalfClose, Role, Timer, WebSocket};
+use crate::connection::{Config, HalfClose, Timer, WebSocket};
+use crate::protocol::Role;
 
 /// The server's side of a handshake that has not begun: a stream on which a client is about to ask.
 ///
@@ -71,7 +72,11 @@ impl<T> Server<T> {
         }
     }
 
-    /// What ends the writing side, for streams whose `poll_close` does not.
+    /// What ends the writing side, for streams whose `poll_close` does not: a runtime knows its own.
+    #[cfg_attr(
+        not(feature = "async-io"),
+        expect(dead_code, reason = "no runtime is compiled in")
+    )]
     pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
         self.link.half_close = half_close;
         self
@@ -414,7 +419,11 @@ impl<T> ServerRequest<T> {
         Self::new(link, Config::new(), parts.request, parts.read_ahead)
     }
 
-    /// What ends the writing side, for streams whose `poll_close` does not.
+    /// What ends the writing side, for streams whose `poll_close` does not: a runtime knows its own.
+    #[cfg_attr(
+        not(feature = "async-io"),
+        expect(dead_code, reason = "no runtime is compiled in")
+    )]
     pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
         self.link.half_close = half_close;
         self
@@ -555,7 +564,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
             half_close,
             ..
         } = link;
-        Ok(WebSocket::new_internal(
+        Ok(WebSocket::new(
             stream,
             Role::Server,
             &config,

@@ -8,9 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use async_io::Async;
+use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::connection::{HalfClose, Sleep, Timer};
+use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket};
 use crate::handshake::{Parts, Server, ServerRequest};
+use crate::protocol::Role;
 
 /// The clock of async-io (and so of smol): what the constructors without a timer argument use.
 ///
@@ -84,6 +86,32 @@ impl<T: 'static> ServerRequest<T> {
     /// ```
     pub fn from_parts(parts: Parts<T>) -> Self {
         Self::from_parts_with_timer(parts, AsyncIoTimer).half_close(half_close_of())
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<T> {
+    /// A connection whose handshake somebody else did, with the deadlines of async-io's clock. `read_ahead` is what was
+    /// read behind the head.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, Role, WebSocket};
+    ///
+    /// let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// let websocket = WebSocket::from_handshaken(stream, Role::Server, Config::new(), Vec::new());
+    /// assert_eq!(websocket.role(), Role::Server);
+    /// ```
+    pub fn from_handshaken(stream: T, role: Role, config: Config, read_ahead: Vec<u8>) -> Self {
+        Self::new(
+            stream,
+            role,
+            &config,
+            read_ahead,
+            Box::new(AsyncIoTimer),
+            half_close_of(),
+            None,
+        )
     }
 }
 

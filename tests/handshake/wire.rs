@@ -205,7 +205,7 @@ impl Reply {
         assert!(
             head.replace("\r\n", "")
                 .bytes()
-                .all(|byte| !byte.is_ascii_control()),
+                .all(|byte| byte == b'\t' || !byte.is_ascii_control()),
             "{head:?}"
         );
         Self {

@@ -1,0 +1,499 @@
+//! The receiving side of a connection: bytes in, events out (RFC 6455, sections 5.2 to 5.6, 7.1 and 8.1).
+//!
+//! [`Inbound`] keeps whatever a cut of the input leaves unfinished (the start of a header, of a control frame, of a
+//! message), so it takes bytes in pieces of any size and gives the same events. It copies every payload byte once,
+//! unmasking on the way. It checks sizes and counts before it looks at a payload, and holds memory for bytes that
+//! came, never for bytes that a header announced.
+//!
+//! It knows nothing of what is to be sent in answer: that is for whoever reads the events.
+
+use super::deflate::Inflater;
+use super::{CloseFrame, FrameHeader, Mask, OpCode, ProtocolError, Role, Utf8Validator};
+
+/// How much a peer may send us at once (RFC 6455, section 10.4).
+///
+/// # Examples
+///
+/// ```
+/// use unsync_websocket::protocol::Limits;
+///
+/// let limits = Limits { max_message: 64 << 10, ..Limits::default() };
+/// assert_eq!(limits.max_fragments, 4096);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a message. Default 1 MiB.
+    pub max_message: usize,
+    /// Bytes of one frame's payload. Default 1 MiB.
+    pub max_frame: usize,
+    /// Frames of one message, empty ones counted. Default 4,096.
+    pub max_fragments: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message: 1 << 20,
+            max_frame: 1 << 20,
+            max_fragments: 4096,
+        }
+    }
+}
+
+/// The type of a message's data (RFC 6455, section 5.6).
+///
+/// # Examples
+///
+/// ```
+/// use unsync_websocket::protocol::MessageKind;
+///
+/// assert_ne!(MessageKind::Text, MessageKind::Binary);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// UTF-8.
+    Text,
+    /// Anything.
+    Binary,
+}
+
+impl MessageKind {
+    pub(crate) const fn opcode(self) -> OpCode {
+        match self {
+            Self::Text => OpCode::Text,
+            Self::Binary => OpCode::Binary,
+        }
+    }
+}
+
+/// What [`Inbound::receive`] found in the bytes it was given.
+///
+/// # Examples
+///
+/// See [`Inbound`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A message is whole; its data are the [`payload`](Inbound::payload), and valid UTF-8 if it is text.
+    Message(MessageKind),
+    /// A frame of a message ended that is not the last one: nothing to act upon, but it was work.
+    Fragment,
+    /// A Ping, to be answered with its [`payload`](Inbound::payload) (section 5.5.2).
+    Ping,
+    /// A Pong and its [`payload`](Inbound::payload) (section 5.5.3).
+    Pong,
+    /// The peer's Close (section 5.5.1). Whatever follows is dropped.
+    Close(Option<CloseFrame>),
+}
+
+/// The receiving side of a connection.
+///
+/// # Examples
+///
+/// ```
+/// use unsync_websocket::Role;
+/// use unsync_websocket::protocol::{Event, Inbound, Limits, MessageKind};
+///
+/// let mut inbound = Inbound::new(Role::Client, Limits::default());
+/// // The fragmented "Hello" of section 5.7, cut in the middle.
+/// let mut input = &[0x01, 0x03, b'H', b'e'][..];
+/// assert_eq!(inbound.receive(&mut input)?, None);
+///
+/// let mut input = &[b'l', 0x80, 0x02, b'l', b'o', 0x89, 0x00][..];
+/// assert_eq!(inbound.receive(&mut input)?, Some(Event::Fragment));
+/// assert_eq!(inbound.receive(&mut input)?, Some(Event::Message(MessageKind::Text)));
+/// assert_eq!(inbound.payload(), b"Hello");
+/// assert_eq!(inbound.receive(&mut input)?, Some(Event::Ping));
+/// assert_eq!(inbound.receive(&mut input)?, None);
+/// # Ok::<(), unsync_websocket::ProtocolError>(())
+/// ```
+#[derive(Debug)]
+pub struct Inbound {
+    role: Role,
+    limits: Limits,
+    stage: Stage,
+    /// The message that has begun and not ended.
+    assembly: Option<Assembly>,
+    /// The data of that message so far, or of the one that the last event told of.
+    message: Vec<u8>,
+    /// The payload of the control frame that is arriving, or that the last event told of.
+    control: Vec<u8>,
+    /// What the last event lets its reader look at.
+    shown: Shown,
+    /// RSV1 is legal exactly when this is there.
+    inflater: Option<Inflater>,
+}
+
+/// Where the next byte belongs.
+#[derive(Debug)]
+enum Stage {
+    /// Between frames, with this much of the next header.
+    Header(PartialHeader),
+    /// `remaining` payload bytes of the frame have not arrived.
+    Payload {
+        header: FrameHeader,
+        mask: Option<Mask>,
+        remaining: usize,
+    },
+    /// A Close ended the stream; what follows is dropped (sections 1.4 and 7.1.1).
+    Finished,
+    /// The peer broke a rule; nothing after that can be trusted (section 7.1.7).
+    Failed(ProtocolError),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct PartialHeader {
+    bytes: [u8; FrameHeader::MAX_LEN],
+    len: u8,
+}
+
+/// A message of which some frames have come.
+#[derive(Debug)]
+struct Assembly {
+    kind: MessageKind,
+    frame_count: u32,
+    /// Bytes that the headers so far announced; never more than the limit.
+    len: usize,
+    utf8: Utf8Validator,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    Message,
+    Control,
+}
+
+/// Buffers above this are given back when they fall empty and the connection waits.
+const KEEP: usize = 4096;
+
+impl Inbound {
+    /// The receiving side of an endpoint that acts as `role`, at the start of the stream.
+    #[must_use]
+    pub fn new(role: Role, limits: Limits) -> Self {
+        Self {
+            role,
+            limits,
+            stage: Stage::Header(PartialHeader::default()),
+            assembly: None,
+            message: Vec::new(),
+            control: Vec::new(),
+            shown: Shown::Nothing,
+            inflater: None,
+        }
+    }
+
+    /// Takes bytes from the front of `input` up to the end of the next event, and returns it; `None` when `input`
+    /// is used up first. What the last event had as its payload is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the peer broke. Everything before it has been told of by then; from now on every call returns
+    /// the same error.
+    pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<Event>, ProtocolError> {
+        self.advance(input, None)
+    }
+
+    /// As [`receive`](Self::receive), but the data of a message are appended to `data` by the call that returns
+    /// [`Event::Message`], and are not in [`payload`](Self::payload). A frame that holds a whole message and has
+    /// arrived whole is unmasked straight into `data`.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive); `data` is as it was then.
+    pub fn receive_into(
+        &mut self,
+        input: &mut &[u8],
+        data: &mut Vec<u8>,
+    ) -> Result<Option<Event>, ProtocolError> {
+        let event = self.advance(input, Some(data))?;
+        if self.shown == Shown::Message {
+            if data.is_empty() {
+                std::mem::swap(data, &mut self.message);
+            } else {
+                data.extend_from_slice(&self.message);
+            }
+            self.message.clear();
+            self.shown = Shown::Nothing;
+        }
+        Ok(event)
+    }
+
+    /// The data of the message, or of the Ping or Pong, that the last call told of; empty otherwise.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        match self.shown {
+            Shown::Nothing => &[],
+            Shown::Message => &self.message,
+            Shown::Control => &self.control,
+        }
+    }
+
+    /// Whether the bytes so far end between two messages: a stream that stops here was not cut inside anything.
+    #[must_use]
+    pub const fn is_between_messages(&self) -> bool {
+        match &self.stage {
+            Stage::Header(partial) => partial.len == 0 && self.assembly.is_none(),
+            Stage::Payload { .. } => false,
+            Stage::Finished | Stage::Failed(_) => true,
+        }
+    }
+
+    /// Forgets the last event's payload and gives back memory that is not needed while nothing arrives.
+    pub fn release_memory(&mut self) {
+        self.forget_shown();
+        if self.message.is_empty() && self.message.capacity() > KEEP {
+            self.message = Vec::new();
+        }
+    }
+
+    fn forget_shown(&mut self) {
+        match self.shown {
+            Shown::Nothing => {}
+            Shown::Message => self.message.clear(),
+            Shown::Control => self.control.clear(),
+        }
+        self.shown = Shown::Nothing;
+    }
+
+    fn advance(
+        &mut self,
+        input: &mut &[u8],
+        direct: Option<&mut Vec<u8>>,
+    ) -> Result<Option<Event>, ProtocolError> {
+        self.forget_shown();
+        let result = self.next_event(input, direct);
+        if let Err(error) = &result {
+            self.stage = Stage::Failed(*error);
+            self.assembly = None;
+            self.message = Vec::new();
+        }
+        result
+    }
+
+    fn next_event(
+        &mut self,
+        input: &mut &[u8],
+        mut direct: Option<&mut Vec<u8>>,
+    ) -> Result<Option<Event>, ProtocolError> {
+        loop {
+            match &mut self.stage {
+                Stage::Header(partial) => match partial.complete(input)? {
+                    Some(header) => self.begin_frame(header)?,
+                    None => return Ok(None),
+                },
+                Stage::Payload {
+                    header,
+                    mask,
+                    remaining,
+                } => {
+                    let (header, len) = (*header, (*remaining).min(input.len()));
+                    let is_whole = *remaining == len;
+                    if *remaining > 0 && len == 0 {
+                        return Ok(None);
+                    }
+                    let (piece, rest) = input.split_at_checked(len).unwrap_or_default();
+                    *input = rest;
+                    *remaining = remaining.saturating_sub(len);
+                    let mut mask_now = *mask;
+                    let mut copy = |to: &mut Vec<u8>| match &mut mask_now {
+                        Some(mask) => mask.copy(piece, to),
+                        None => to.extend_from_slice(piece),
+                    };
+                    if header.opcode.is_control() {
+                        copy(&mut self.control);
+                    } else if let Some(assembly) = &mut self.assembly {
+                        // Only a message that is this one frame can go past our own buffer: of any other,
+                        // a part would stay in the caller's if the call were the last.
+                        let alone =
+                            is_whole && header.fin && assembly.frame_count == 1 && self.message.is_empty();
+                        match direct.as_deref_mut() {
+                            Some(data) if alone => {
+                                let start = data.len();
+                                copy(data);
+                                let event = assembly.end(data.get(start..).unwrap_or_default());
+                                if event.is_err() {
+                                    data.truncate(start);
+                                }
+                                self.end_frame();
+                                self.assembly = None;
+                                return event.map(Some);
+                            }
+                            _ => {
+                                let start = self.message.len();
+                                copy(&mut self.message);
+                                assembly.extend(self.message.get(start..).unwrap_or_default())?;
+                            }
+                        }
+                    }
+                    *mask = mask_now;
+                    if is_whole {
+                        self.end_frame();
+                        return self.frame_event(header).map(Some);
+                    }
+                }
+                Stage::Finished => {
+                    *input = &[];
+                    return Ok(None);
+                }
+                Stage::Failed(error) => return Err(*error),
+            }
+        }
+    }
+
+    /// Judges a header in the light of our role and of what came before, and charges the message for the frame.
+    fn begin_frame(&mut self, header: FrameHeader) -> Result<(), ProtocolError> {
+        match (self.role, header.mask) {
+            (Role::Server, None) => return Err(ProtocolError::NotMasked),
+            (Role::Client, Some(_)) => return Err(ProtocolError::Masked),
+            _ => {}
+        }
+        let remaining = if header.opcode.is_control() {
+            self.control.clear();
+            usize::try_from(header.payload_len).map_err(|_| ProtocolError::ControlTooLong)?
+        } else {
+            self.charge(header)?
+        };
+        self.stage = Stage::Payload {
+            header,
+            mask: header.mask.map(Mask::new),
+            remaining,
+        };
+        Ok(())
+    }
+
+    /// Counts a data frame against the limits, before any of its payload is looked at (section 10.4).
+    fn charge(&mut self, header: FrameHeader) -> Result<usize, ProtocolError> {
+        let kind = match header.opcode {
+            OpCode::Text => Some(MessageKind::Text),
+            OpCode::Binary => Some(MessageKind::Binary),
+            _ => None,
+        };
+        // Only the first frame of a message may claim that it is compressed (RFC 7692, section 6).
+        if header.rsv1 && (self.inflater.is_none() || kind.is_none()) {
+            return Err(ProtocolError::ReservedBit);
+        }
+        match (&self.assembly, kind) {
+            (None, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (Some(_), Some(_)) => return Err(ProtocolError::ExpectedContinuation { found: header.opcode }),
+            (None, Some(kind)) => self.assembly = Some(Assembly::new(kind)),
+            (Some(_), None) => {}
+        }
+        let Limits {
+            max_message,
+            max_frame,
+            max_fragments,
+        } = self.limits;
+        let len = match usize::try_from(header.payload_len) {
+            Ok(len) if len <= max_frame => len,
+            _ => {
+                return Err(ProtocolError::FrameTooBig {
+                    len: header.payload_len,
+                    max: max_frame,
+                });
+            }
+        };
+        let Some(assembly) = &mut self.assembly else {
+            return Ok(len);
+        };
+        assembly.frame_count = assembly.frame_count.saturating_add(1);
+        if assembly.frame_count > max_fragments {
+            return Err(ProtocolError::TooManyFragments { max: max_fragments });
+        }
+        assembly.len = assembly.len.saturating_add(len);
+        if assembly.len > max_message {
+            let len = u64::try_from(assembly.len).unwrap_or(u64::MAX);
+            return Err(ProtocolError::MessageTooBig {
+                len,
+                max: max_message,
+            });
+        }
+        Ok(len)
+    }
+
+    fn end_frame(&mut self) {
+        self.stage = Stage::Header(PartialHeader::default());
+    }
+
+    /// What a frame means, now that all of it is here.
+    fn frame_event(&mut self, header: FrameHeader) -> Result<Event, ProtocolError> {
+        match header.opcode {
+            OpCode::Ping | OpCode::Pong => {
+                self.shown = Shown::Control;
+                Ok(if header.opcode == OpCode::Ping {
+                    Event::Ping
+                } else {
+                    Event::Pong
+                })
+            }
+            OpCode::Close => {
+                let frame = CloseFrame::decode(&self.control)?;
+                self.stage = Stage::Finished;
+                self.assembly = None;
+                self.message = Vec::new();
+                Ok(Event::Close(frame))
+            }
+            OpCode::Continuation | OpCode::Text | OpCode::Binary => match &self.assembly {
+                Some(assembly) if header.fin => {
+                    let event = assembly.finish()?;
+                    self.assembly = None;
+                    self.shown = Shown::Message;
+                    Ok(event)
+                }
+                _ => Ok(Event::Fragment),
+            },
+        }
+    }
+}
+
+impl PartialHeader {
+    /// Takes from `input` what the header still lacks; `None` if there is not enough.
+    fn complete(&mut self, input: &mut &[u8]) -> Result<Option<FrameHeader>, ProtocolError> {
+        if self.len == 0 {
+            // Nearly always the whole header is in one piece, and can be read where it lies.
+            if let Some((header, len)) = FrameHeader::decode(input)? {
+                *input = input.get(len..).unwrap_or_default();
+                return Ok(Some(header));
+            }
+        }
+        while let [next, rest @ ..] = *input {
+            if let Some(place) = self.bytes.get_mut(usize::from(self.len)) {
+                *place = *next;
+                self.len = self.len.saturating_add(1);
+            }
+            *input = rest;
+            let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+            if let Some((header, _)) = FrameHeader::decode(bytes)? {
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Assembly {
+    const fn new(kind: MessageKind) -> Self {
+        Self {
+            kind,
+            frame_count: 0,
+            len: 0,
+            utf8: Utf8Validator::new(),
+        }
+    }
+
+    fn extend(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+        match self.kind {
+            MessageKind::Text => self.utf8.push(piece),
+            MessageKind::Binary => Ok(()),
+        }
+    }
+
+    fn finish(&self) -> Result<Event, ProtocolError> {
+        self.utf8.finish()?;
+        Ok(Event::Message(self.kind))
+    }
+
+    fn end(&mut self, piece: &[u8]) -> Result<Event, ProtocolError> {
+        self.extend(piece)?;
+        self.finish()
+    }
+}

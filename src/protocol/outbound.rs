@@ -1,0 +1,763 @@
+//! The sending side of a connection: messages in, bytes out (RFC 6455, sections 5.4, 5.5 and 7.1).
+//!
+//! All bytes leave through one outbox of whole frames, so whoever writes it can stop anywhere and go on later. Beside it are
+//! one slot for a Pong that found the outbox full (the newest wins, section 5.5.3) and one for our Close, which
+//! goes after everything accepted before it. So what a peer can make us hold is the outbox and 125 bytes.
+//!
+//! The bytes are handed out as a [`Batch`], by value: nothing here is borrowed while they are being written.
+//! A large message of a server can go past the outbox, written from where it lies: `Outbound` then keeps the place
+//! ([`Direct`]), and lets nothing but a Pong or a Close between its fragments.
+//!
+//! `Rc<[u8]>` stands in [`EncodedFrame`] for bytes that never change and that many outboxes share.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::IoSlice;
+use std::rc::Rc;
+
+use super::header::MAX_CONTROL;
+use super::{CloseFrame, EncodedHeader, FrameHeader, Mask, MaskingKeys, MessageKind, OpCode};
+
+/// Frames up to this size are copied into the outbox even if they could be shared: a short copy costs less than
+/// a piece of its own in the write.
+const COPY: usize = 1024;
+/// An empty outbox keeps a buffer up to this size.
+const KEEP: usize = 4096;
+/// Pieces that one write is given at most.
+const SLICES: usize = 16;
+
+/// A message encoded once, to be queued on any number of connections (a room's broadcast).
+///
+/// Cloning is cheap: the bytes are shared. It is one frame, so a PONG or a Close waits until all of it is written.
+///
+/// # Examples
+///
+/// ```
+/// use unsync_websocket::EncodedFrame;
+///
+/// let frame = EncodedFrame::text("tick");
+/// assert_eq!(frame.as_bytes(), b"\x81\x04tick");
+/// assert_eq!(frame.payload(), b"tick");
+/// ```
+#[derive(Clone)]
+pub struct EncodedFrame {
+    kind: MessageKind,
+    header_len: usize,
+    bytes: Rc<[u8]>,
+}
+
+impl EncodedFrame {
+    /// A text message.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        Self::new(MessageKind::Text, text.as_bytes())
+    }
+
+    /// A binary message.
+    #[must_use]
+    pub fn binary(data: &[u8]) -> Self {
+        Self::new(MessageKind::Binary, data)
+    }
+
+    fn new(kind: MessageKind, payload: &[u8]) -> Self {
+        let header = header(kind.opcode(), Fin::Yes, None, payload.len()).encode();
+        let bytes = [header.as_slice(), payload].concat();
+        Self {
+            kind,
+            header_len: header.as_slice().len(),
+            bytes: bytes.into(),
+        }
+    }
+
+    /// The whole frame, as a server sends it.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The message's data.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.bytes.get(self.header_len..).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for EncodedFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncodedFrame")
+            .field("kind", &self.kind)
+            .field("len", &self.payload().len())
+            .finish()
+    }
+}
+
+/// Whether a frame is the last of its message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fin {
+    Yes,
+    No,
+}
+
+fn header(opcode: OpCode, fin: Fin, mask: Option<[u8; 4]>, len: usize) -> FrameHeader {
+    let payload_len = u64::try_from(len).unwrap_or(u64::MAX);
+    FrameHeader {
+        fin: fin == Fin::Yes,
+        rsv1: false,
+        opcode,
+        mask,
+        payload_len,
+    }
+}
+
+/// The sending side of a connection.
+///
+/// # Examples
+///
+/// ```
+/// use unsync_websocket::protocol::{MessageKind, Outbound};
+/// use unsync_websocket::{CloseCode, CloseFrame};
+///
+/// let mut outbound = Outbound::server();
+/// outbound.push(MessageKind::Text, b"Hello");
+/// outbound.close(Some(&CloseFrame::new(CloseCode::NORMAL, "")));
+///
+/// let mut wire = Vec::new();
+/// while let Some(batch) = outbound.take() {
+///     wire.extend_from_slice(batch.first());
+///     let written = batch.first().len();
+///     outbound.put_back(batch, written);
+/// }
+/// assert_eq!(wire, b"\x81\x05Hello\x88\x02\x03\xE8");
+/// ```
+pub struct Outbound {
+    /// Where masking keys come from, if we are the client.
+    keys: Option<Box<dyn MaskingKeys>>,
+    /// Payload bytes of the longest fragment we make.
+    fragment: usize,
+    /// Below this many queued bytes there is room.
+    mark: usize,
+    /// Chunks that are complete, the next first.
+    ready: VecDeque<Chunk>,
+    /// The chunk that is being filled; it comes after `ready`.
+    tail: Vec<u8>,
+    /// Bytes in `ready`, `tail` and in the batch that is out.
+    queued: usize,
+    /// Whether what comes next on the wire continues a frame.
+    place: Place,
+    /// The message that is being written from where it lies.
+    direct: Option<Direct>,
+    /// A Pong that waits for a frame boundary, encoded.
+    pong: Option<Vec<u8>>,
+    closing: Closing,
+    lent: Lent,
+}
+
+/// Whether a batch is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lent {
+    Nothing,
+    Batch,
+    /// ... and what it holds was dropped meanwhile, but for the frame that had begun.
+    Discarded,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Boundary,
+    InsideFrame,
+}
+
+/// Our side of the closing handshake (section 7.1.2).
+#[derive(Debug)]
+enum Closing {
+    /// Messages are accepted.
+    Open,
+    /// Our Close, encoded, waits behind what was accepted before it.
+    Queued(Vec<u8>),
+    /// It has been handed out. Nothing follows it.
+    Sent,
+}
+
+/// Whole frames, or the rest of some.
+enum Chunk {
+    /// Begins with a frame; the first `at` bytes have been written.
+    Frames { bytes: Vec<u8>, at: usize },
+    /// One frame, shared with other connections; the first `at` bytes have been written.
+    Shared { bytes: Rc<[u8]>, at: usize },
+    /// The rest of a frame that was being written from elsewhere; the first `at` bytes of it have been written.
+    Rest { bytes: Vec<u8>, at: usize },
+}
+
+impl Chunk {
+    fn unwritten(&self) -> &[u8] {
+        match self {
+            Self::Frames { bytes, at } | Self::Rest { bytes, at } => bytes.get(*at..),
+            Self::Shared { bytes, at } => bytes.get(*at..),
+        }
+        .unwrap_or_default()
+    }
+
+    /// Marks as written what it can of `written`, and returns what is left of that.
+    fn advance(&mut self, written: usize) -> usize {
+        let taken = self.unwritten().len().min(written);
+        match self {
+            Self::Frames { at, .. } | Self::Shared { at, .. } | Self::Rest { at, .. } => {
+                *at = at.saturating_add(taken);
+            }
+        }
+        written.saturating_sub(taken)
+    }
+
+    /// Drops all frames of which nothing has been written.
+    fn cut(&mut self) {
+        match self {
+            Self::Rest { .. } => {}
+            Self::Frames { bytes, at } => {
+                let mut end = 0_usize;
+                while end < *at {
+                    let Some(Ok(Some((header, len)))) = bytes.get(end..).map(FrameHeader::decode) else {
+                        break;
+                    };
+                    let payload_len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+                    end = end.saturating_add(len).saturating_add(payload_len);
+                }
+                bytes.truncate(end);
+            }
+            Self::Shared { bytes, at } if *at == 0 => {
+                *self = Self::Frames {
+                    bytes: Vec::new(),
+                    at: 0,
+                }
+            }
+            Self::Shared { .. } => {}
+        }
+    }
+}
+
+/// Bytes to be written next, taken out of an [`Outbound`] so that nothing is borrowed meanwhile. It has to be given
+/// back with [`Outbound::put_back`].
+///
+/// # Examples
+///
+/// See [`Outbound`].
+#[must_use = "the bytes are lost unless they are put back"]
+pub struct Batch {
+    first: Chunk,
+    more: VecDeque<Chunk>,
+}
+
+impl Batch {
+    const fn of(first: Chunk) -> Self {
+        Self {
+            first,
+            more: VecDeque::new(),
+        }
+    }
+
+    /// The first piece; never empty.
+    #[must_use]
+    pub fn first(&self) -> &[u8] {
+        self.first.unwritten()
+    }
+
+    /// Whether there are pieces behind the first.
+    #[must_use]
+    pub fn is_vectored(&self) -> bool {
+        !self.more.is_empty()
+    }
+
+    /// Calls `write` with the pieces, at most 16 of them, for a vectored write.
+    pub fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let chunks = std::iter::once(&self.first).chain(&self.more);
+        let count = slices
+            .iter_mut()
+            .zip(chunks)
+            .map(|(slice, chunk)| *slice = IoSlice::new(chunk.unwritten()))
+            .count();
+        write(slices.get(..count).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("first", &self.first().len())
+            .field("more", &self.more.len())
+            .finish()
+    }
+}
+
+/// A message on its way from where it lies: the place it has come to.
+#[derive(Debug)]
+struct Direct {
+    header: EncodedHeader,
+    /// Whether no frame of the message is before this one.
+    is_first: bool,
+    /// Bytes of the header that have been written.
+    header_written: usize,
+    /// Payload bytes of the present fragment that have not been written.
+    fragment_left: usize,
+    /// Payload bytes of the message behind the present fragment.
+    message_left: usize,
+}
+
+impl Direct {
+    fn is_inside_frame(&self) -> bool {
+        self.header_written > 0
+            && (self.fragment_left > 0 || self.header_written < self.header.as_slice().len())
+    }
+}
+
+/// What to do with the unsent rest of a message whose sender went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// All of it is sent.
+    Message,
+    /// The frame that has begun is finished, and no further one follows: the message never looks whole.
+    Frame,
+}
+
+impl Outbound {
+    /// The sending side of a server: frames are not masked (section 5.1).
+    #[must_use]
+    pub fn server() -> Self {
+        Self::new(None)
+    }
+
+    /// The sending side of a client: each frame is masked with a key of its own (section 5.3).
+    #[must_use]
+    pub fn client(keys: Box<dyn MaskingKeys>) -> Self {
+        Self::new(Some(keys))
+    }
+
+    fn new(keys: Option<Box<dyn MaskingKeys>>) -> Self {
+        Self {
+            keys,
+            fragment: 64 << 10,
+            mark: 64 << 10,
+            ready: VecDeque::new(),
+            tail: Vec::new(),
+            queued: 0,
+            place: Place::Boundary,
+            direct: None,
+            pong: None,
+            closing: Closing::Open,
+            lent: Lent::Nothing,
+        }
+    }
+
+    /// Payload bytes of the longest fragment (default 64 KiB), and the mark in bytes below which there
+    /// [`has_room`](Self::has_room) (default 64 KiB).
+    #[must_use]
+    pub const fn with_sizes(mut self, fragment: usize, mark: usize) -> Self {
+        self.fragment = if fragment == 0 { 1 } else { fragment };
+        self.mark = mark;
+        self
+    }
+
+    /// Whether a message may still be sent: not after our Close.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.closing, Closing::Open)
+    }
+
+    /// Whether the outbox takes another message: less than the mark is queued. Any message fits an empty outbox.
+    #[must_use]
+    pub const fn has_room(&self) -> bool {
+        self.queued < self.mark || self.queued == 0
+    }
+
+    /// Bytes that wait to be written, headers included.
+    #[must_use]
+    pub const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Whether nothing waits: no frame, no Pong, no Close, no message half written.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.queued == 0
+            && self.pong.is_none()
+            && self.direct.is_none()
+            && !matches!(self.closing, Closing::Queued(_))
+    }
+
+    /// Queues a message; in fragments, if it is long. Does nothing after [`close`](Self::close).
+    pub fn push(&mut self, kind: MessageKind, payload: &[u8]) {
+        if !self.is_open() {
+            return;
+        }
+        let mut opcode = kind.opcode();
+        let mut rest = payload;
+        while let Some((piece, after)) = rest
+            .split_at_checked(self.fragment)
+            .filter(|(_, after)| !after.is_empty())
+        {
+            self.append(opcode, Fin::No, piece);
+            // A chunk ends here, so that a Pong can go between.
+            self.seal();
+            (opcode, rest) = (OpCode::Continuation, after);
+        }
+        self.append(opcode, Fin::Yes, rest);
+    }
+
+    /// Queues a message that is encoded already. Does nothing after [`close`](Self::close).
+    pub fn push_frame(&mut self, frame: &EncodedFrame) {
+        if !self.is_open() {
+            return;
+        }
+        if self.keys.is_some() {
+            self.append(frame.kind.opcode(), Fin::Yes, frame.payload());
+        } else if frame.as_bytes().len() <= COPY {
+            self.tail.extend_from_slice(frame.as_bytes());
+            self.queued = self.queued.saturating_add(frame.as_bytes().len());
+        } else {
+            self.seal();
+            self.ready.push_back(Chunk::Shared {
+                bytes: Rc::clone(&frame.bytes),
+                at: 0,
+            });
+            self.queued = self.queued.saturating_add(frame.as_bytes().len());
+        }
+    }
+
+    /// Queues a Ping; of its payload, the first 125 bytes. Does nothing after [`close`](Self::close).
+    pub fn ping(&mut self, payload: &[u8]) {
+        self.control(OpCode::Ping, payload);
+    }
+
+    /// Queues a Pong that nobody asked for (section 5.5.3); of its payload, the first 125 bytes. Does nothing
+    /// after [`close`](Self::close).
+    pub fn pong(&mut self, payload: &[u8]) {
+        self.control(OpCode::Pong, payload);
+    }
+
+    fn control(&mut self, opcode: OpCode, payload: &[u8]) {
+        if self.is_open() {
+            self.append(opcode, Fin::Yes, payload.get(..MAX_CONTROL).unwrap_or(payload));
+        }
+    }
+
+    /// Answers a Ping. While the outbox has room the Pong goes in; else it waits in a slot for the next frame
+    /// boundary, and a newer one takes its place (section 5.5.3). Does nothing after [`close`](Self::close).
+    pub fn answer_ping(&mut self, payload: &[u8]) {
+        if !self.is_open() {
+            return;
+        }
+        if self.pong.is_none() && self.direct.is_none() && self.has_room() {
+            self.pong(payload);
+        } else {
+            self.pong = Some(self.encode_control(OpCode::Pong, payload));
+        }
+    }
+
+    /// Queues our Close, after everything accepted so far. Only the first one counts.
+    pub fn close(&mut self, frame: Option<&CloseFrame>) {
+        if self.is_open() {
+            let payload = frame.map(CloseFrame::encode).unwrap_or_default();
+            self.closing = Closing::Queued(self.encode_control(OpCode::Close, &payload));
+        }
+    }
+
+    /// Drops everything that has not begun, and queues our Close right behind the frame that has. If another Close
+    /// waits already, this one takes its place; if one has been handed out, none follows.
+    pub fn close_now(&mut self, frame: Option<&CloseFrame>) {
+        if matches!(self.closing, Closing::Sent) {
+            return;
+        }
+        let payload = frame.map(CloseFrame::encode).unwrap_or_default();
+        self.closing = Closing::Queued(self.encode_control(OpCode::Close, &payload));
+        self.discard();
+    }
+
+    /// Drops everything that has not begun.
+    fn discard(&mut self) {
+        if self.lent == Lent::Batch {
+            self.lent = Lent::Discarded;
+        }
+        let begun = match self.place {
+            Place::InsideFrame if self.lent == Lent::Nothing => self.ready.pop_front(),
+            _ => None,
+        };
+        self.ready.clear();
+        self.tail = Vec::new();
+        self.pong = None;
+        if self
+            .direct
+            .as_ref()
+            .is_some_and(|direct| !direct.is_inside_frame())
+        {
+            self.direct = None;
+        }
+        if let Some(mut chunk) = begun {
+            chunk.cut();
+            if chunk.unwritten().is_empty() {
+                self.place = Place::Boundary;
+            } else {
+                self.ready.push_front(chunk);
+            }
+        }
+        self.queued = total(&self.ready);
+    }
+
+    /// The bytes to be written next; `None` if there are none, or if a message that is being written from where
+    /// it lies has to go on first.
+    ///
+    /// The batch has to be [put back](Self::put_back), with the count of bytes that were written.
+    #[must_use]
+    pub fn take(&mut self) -> Option<Batch> {
+        let batch = match self.place {
+            // The frame that has begun comes first; a Pong that waits must not wait for more than that.
+            Place::InsideFrame if self.pong.is_some() => self.ready.pop_front().map(Batch::of),
+            Place::InsideFrame => self.take_ready(),
+            Place::Boundary if self.direct.as_ref().is_some_and(Direct::is_inside_frame) => None,
+            Place::Boundary => match self.pong.take() {
+                Some(bytes) => {
+                    self.queued = self.queued.saturating_add(bytes.len());
+                    Some(Batch::of(Chunk::Frames { bytes, at: 0 }))
+                }
+                None if self.direct.is_some() => None,
+                None => self.take_ready(),
+            },
+        };
+        if batch.is_some() {
+            self.lent = Lent::Batch;
+        }
+        batch
+    }
+
+    fn take_ready(&mut self) -> Option<Batch> {
+        if self.ready.is_empty() {
+            return self.take_tail();
+        }
+        self.seal();
+        let mut more = std::mem::take(&mut self.ready);
+        more.pop_front().map(|first| Batch { first, more })
+    }
+
+    fn take_tail(&mut self) -> Option<Batch> {
+        if self.tail.is_empty() {
+            let Closing::Queued(close) = &mut self.closing else {
+                return None;
+            };
+            self.tail = std::mem::take(close);
+            self.queued = self.queued.saturating_add(self.tail.len());
+            self.closing = Closing::Sent;
+        }
+        Some(Batch::of(Chunk::Frames {
+            bytes: std::mem::take(&mut self.tail),
+            at: 0,
+        }))
+    }
+
+    /// Takes back what [`take`](Self::take) handed out, of which `written` bytes have gone.
+    pub fn put_back(&mut self, batch: Batch, written: usize) {
+        let lent = std::mem::replace(&mut self.lent, Lent::Nothing);
+        let Batch { first, mut more } = batch;
+        self.queued = self.queued.saturating_sub(written);
+        // The usual case: one buffer, all of it written.
+        if more.is_empty() && first.unwritten().len() <= written {
+            self.place = Place::Boundary;
+            return self.recycle(first);
+        }
+        more.push_front(first);
+        let mut left = written;
+        while let Some(chunk) = more.front_mut() {
+            left = chunk.advance(left);
+            if !chunk.unwritten().is_empty() {
+                break;
+            }
+            more.pop_front();
+        }
+        self.place = match more.front() {
+            Some(Chunk::Frames { at: 0, .. } | Chunk::Shared { at: 0, .. }) | None => Place::Boundary,
+            Some(_) => Place::InsideFrame,
+        };
+        // What was queued meanwhile comes behind.
+        more.append(&mut self.ready);
+        self.ready = more;
+        if lent == Lent::Discarded {
+            self.discard();
+        }
+    }
+
+    /// Keeps a buffer that has been written for the next frames, if it is small.
+    fn recycle(&mut self, chunk: Chunk) {
+        if let Chunk::Frames { mut bytes, .. } = chunk
+            && self.tail.capacity() == 0
+            && bytes.capacity() <= KEEP
+        {
+            bytes.clear();
+            self.tail = bytes;
+        }
+    }
+
+    /// Ends the chunk that is being filled.
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.ready.push_back(Chunk::Frames {
+                bytes: std::mem::take(&mut self.tail),
+                at: 0,
+            });
+        }
+    }
+
+    /// Encodes one frame at the end of the outbox.
+    fn append(&mut self, opcode: OpCode, fin: Fin, payload: &[u8]) {
+        let before = self.tail.len();
+        encode(opcode, fin, payload, self.keys.as_deref_mut(), &mut self.tail);
+        self.queued = self.queued.saturating_add(self.tail.len().saturating_sub(before));
+    }
+
+    fn encode_control(&mut self, opcode: OpCode, payload: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        encode(opcode, Fin::Yes, payload, self.keys.as_deref_mut(), &mut frame);
+        frame
+    }
+}
+
+fn total(chunks: &VecDeque<Chunk>) -> usize {
+    chunks
+        .iter()
+        .fold(0, |sum, chunk| sum.saturating_add(chunk.unwritten().len()))
+}
+
+fn encode(
+    opcode: OpCode,
+    fin: Fin,
+    payload: &[u8],
+    keys: Option<&mut (dyn MaskingKeys + 'static)>,
+    to: &mut Vec<u8>,
+) {
+    let key = keys.map(MaskingKeys::next_key);
+    let header = header(opcode, fin, key, payload.len()).encode();
+    to.reserve(header.as_slice().len().saturating_add(payload.len()));
+    to.extend_from_slice(header.as_slice());
+    match key {
+        Some(key) => Mask::new(key).copy(payload, to),
+        None => to.extend_from_slice(payload),
+    }
+}
+
+/// Messages that are written from where they lie, by [`connection`](crate::connection)'s `send`. Servers only: a client
+/// has to mask, and so to copy.
+impl Outbound {
+    /// Whether this side can write a payload from where it lies.
+    pub(crate) const fn can_write_direct(&self) -> bool {
+        self.keys.is_none()
+    }
+
+    /// Whether a message is being written from where it lies.
+    pub(crate) const fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+
+    /// Begins a message of `len` bytes. The outbox must be empty.
+    pub(crate) fn begin_direct(&mut self, kind: MessageKind, len: usize) {
+        self.direct = Some(self.fragment_of(kind.opcode(), len));
+    }
+
+    fn fragment_of(&self, opcode: OpCode, len: usize) -> Direct {
+        let fragment_left = len.min(self.fragment);
+        let message_left = len.saturating_sub(fragment_left);
+        let fin = if message_left == 0 { Fin::Yes } else { Fin::No };
+        let header = header(opcode, fin, None, fragment_left).encode();
+        let is_first = opcode != OpCode::Continuation;
+        Direct {
+            header,
+            is_first,
+            header_written: 0,
+            fragment_left,
+            message_left,
+        }
+    }
+
+    /// Whether the next bytes on the wire are the direct message's, and not a Pong that goes between.
+    pub(crate) fn direct_goes_next(&self) -> bool {
+        self.place == Place::Boundary
+            && self
+                .direct
+                .as_ref()
+                .is_some_and(|direct| direct.is_inside_frame() || self.pong.is_none())
+    }
+
+    /// The unwritten part of the present fragment's header, and the count of its unwritten payload bytes.
+    pub(crate) fn direct_header(&self) -> Option<(EncodedHeader, usize, usize)> {
+        self.direct
+            .as_ref()
+            .map(|direct| (direct.header, direct.header_written, direct.fragment_left))
+    }
+
+    /// Notes that `written` more bytes of the present fragment have gone. Returns how many of them were payload.
+    pub(crate) fn advance_direct(&mut self, written: usize) -> usize {
+        let Some(direct) = &mut self.direct else { return 0 };
+        let header_len = direct.header.as_slice().len();
+        let of_header = header_len.saturating_sub(direct.header_written).min(written);
+        direct.header_written = direct.header_written.saturating_add(of_header);
+        let of_payload = written.saturating_sub(of_header).min(direct.fragment_left);
+        direct.fragment_left = direct.fragment_left.saturating_sub(of_payload);
+        if direct.fragment_left == 0 && direct.header_written == header_len {
+            let left = direct.message_left;
+            self.direct = if left == 0 {
+                None
+            } else {
+                Some(self.fragment_of(OpCode::Continuation, left))
+            };
+        }
+        of_payload
+    }
+
+    /// Ends a direct message whose sender goes away. `unwritten` is its payload from the place it has come to. If
+    /// nothing of it has been written, it is as if it had never been sent.
+    pub(crate) fn end_direct(&mut self, unwritten: &[u8], rest: Rest) {
+        let Some(direct) = self.direct.take() else { return };
+        if direct.is_first && direct.header_written == 0 {
+            return;
+        }
+        let inside = direct.is_inside_frame();
+        let (of_frame, mut of_message) = unwritten
+            .split_at_checked(direct.fragment_left)
+            .unwrap_or((unwritten, &[]));
+        let mut chunks = VecDeque::new();
+        let mut bytes = direct
+            .header
+            .as_slice()
+            .get(direct.header_written..)
+            .unwrap_or_default()
+            .to_vec();
+        bytes.extend_from_slice(of_frame);
+        if inside {
+            self.place = Place::InsideFrame;
+            chunks.push_back(Chunk::Rest { bytes, at: 0 });
+        } else if rest == Rest::Message {
+            chunks.push_back(Chunk::Frames { bytes, at: 0 });
+        }
+        if rest == Rest::Message {
+            while !of_message.is_empty() {
+                let (piece, after) = of_message
+                    .split_at_checked(self.fragment)
+                    .unwrap_or((of_message, &[]));
+                let fin = if after.is_empty() { Fin::Yes } else { Fin::No };
+                let mut bytes = Vec::new();
+                encode(OpCode::Continuation, fin, piece, None, &mut bytes);
+                chunks.push_back(Chunk::Frames { bytes, at: 0 });
+                of_message = after;
+            }
+        }
+        self.queued = self.queued.saturating_add(total(&chunks));
+        chunks.append(&mut self.ready);
+        self.ready = chunks;
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound")
+            .field("queued", &self.queued)
+            .field("direct", &self.direct)
+            .field("pong", &self.pong.is_some())
+            .field("is_open", &self.is_open())
+            .finish_non_exhaustive()
+    }
+}
