@@ -3,8 +3,12 @@
 //! Everything here is called between two awaits of some client's task, or by the tick; nothing waits. What all
 //! clients shall know gathers in `outbox`, and [`Battle::flush`] writes it to each client's ring as one record.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::mem;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use unsync_websocket::{BufWriter, CloseCode, RingError};
 
@@ -56,8 +60,33 @@ impl Dismissal {
     }
 }
 
-/// Tells a client's connection to close.
-pub(crate) type Dismiss = Box<dyn FnOnce(Dismissal)>;
+/// Word of a dismissal, from the battle to the client's task.
+#[derive(Default)]
+pub(crate) struct Notice {
+    dismissal: Cell<Option<Dismissal>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Notice {
+    fn give(&self, dismissal: Dismissal) {
+        self.dismissal.set(Some(dismissal));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits for the battle to part with this client; for ever, if the client leaves by itself.
+    pub(crate) async fn wait(&self) -> Dismissal {
+        poll_fn(|cx| match self.dismissal.get() {
+            Some(dismissal) => Poll::Ready(dismissal),
+            None => {
+                self.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
 
 /// The clients of one arena.
 pub(crate) struct Battle {
@@ -71,7 +100,7 @@ pub(crate) struct Battle {
 struct Client {
     /// To the task that sends. Dropping it ends that task when all is sent.
     writer: BufWriter,
-    dismiss: Dismiss,
+    notice: Rc<Notice>,
     /// `None` for one who only looks on, as everybody does until the name is known.
     pilot: Option<Pilot>,
 }
@@ -97,8 +126,9 @@ impl Battle {
         self.clients.len() < SEATS
     }
 
-    /// A client looks on from now on; what it is told goes into `writer`.
-    pub(crate) fn join(&mut self, writer: BufWriter, dismiss: Dismiss) -> Cid {
+    /// A client looks on from now on; what it is told goes into `writer`, and should the battle part with it, word
+    /// of that into `notice`.
+    pub(crate) fn join(&mut self, writer: BufWriter, notice: Rc<Notice>) -> Cid {
         // What is already in the outbox, the newcomer learns from the roster.
         self.flush();
         let cid = self.free_cid();
@@ -116,7 +146,7 @@ impl Battle {
         }
         // A new ring is empty, and larger than a roster; were it not, the first flush would find it full.
         let _ = writer.write(&roster);
-        self.clients.insert(cid, Client { writer, dismiss, pilot: None });
+        self.clients.insert(cid, Client { writer, notice, pilot: None });
         log::info!("battle {}: client {cid} looks on, {} here", self.number, self.clients.len());
         cid
     }
@@ -211,7 +241,7 @@ impl Battle {
     fn dismiss(&mut self, cid: Cid, dismissal: Dismissal) {
         if let Some(client) = self.remove(cid) {
             log::warn!("battle {}: client {cid} is dismissed: {}", self.number, dismissal.reason());
-            (client.dismiss)(dismissal);
+            client.notice.give(dismissal);
         }
     }
 
@@ -244,10 +274,9 @@ fn hue(cid: Cid) -> u8 {
 #[cfg(test)]
 #[expect(clippy::panic, reason = "tests")]
 mod tests {
-    use std::cell::Cell;
-    use std::rc::Rc;
-    use std::task::{Context, Poll, Waker};
+    use std::task::Context;
 
+    use futures_lite::future::{block_on, poll_once};
     use unsync_websocket::{BufReader, new_shared, new_shared_with_capacity};
 
     use super::*;
@@ -258,7 +287,7 @@ mod tests {
     struct Visitor {
         cid: Cid,
         reader: BufReader,
-        dismissed: Rc<Cell<Option<Dismissal>>>,
+        notice: Rc<Notice>,
     }
 
     impl Visitor {
@@ -267,10 +296,9 @@ mod tests {
         }
 
         fn with_ring(battle: &mut Battle, (writer, reader): (BufWriter, BufReader)) -> Self {
-            let dismissed = Rc::new(Cell::new(None));
-            let told = Rc::clone(&dismissed);
-            let cid = battle.join(writer, Box::new(move |dismissal| told.set(Some(dismissal))));
-            Self { cid, reader, dismissed }
+            let notice = Rc::new(Notice::default());
+            let cid = battle.join(writer, Rc::clone(&notice));
+            Self { cid, reader, notice }
         }
 
         fn playing(battle: &mut Battle, name: &str) -> Self {
@@ -286,6 +314,10 @@ mod tests {
                 battle.handle_message(self.cid, message);
             }
             battle.flush();
+        }
+
+        fn dismissed(&self) -> Option<Dismissal> {
+            block_on(poll_once(self.notice.wait()))
         }
 
         /// What it was told since it was last asked; `None` if it will be told no more.
@@ -449,8 +481,8 @@ mod tests {
             ann.hears(|heard| heard_left |= heard.contains(&Event::Left { id: bob.cid }));
         }
         assert!(heard_left);
-        assert_eq!(bob.dismissed.get(), Some(Dismissal::TooSlow));
-        assert_eq!(ann.dismissed.get(), None);
+        assert_eq!(bob.dismissed(), Some(Dismissal::TooSlow));
+        assert_eq!(ann.dismissed(), None);
         assert_eq!(Dismissal::TooSlow.code().get(), 1013);
     }
 
@@ -458,10 +490,10 @@ mod tests {
     fn one_whose_connection_ended_is_not_written_to_and_not_in_the_way() {
         let mut battle = new_battle();
         let mut ann = Visitor::playing(&mut battle, "Ann");
-        let Visitor { cid, reader, dismissed } = Visitor::playing(&mut battle, "Bob");
+        let Visitor { cid, reader, notice } = Visitor::playing(&mut battle, "Bob");
         drop(reader);
         battle.tick();
-        assert_eq!((dismissed.get(), ann.sees_ships().len()), (None, 2));
+        assert_eq!((notice.dismissal.get(), ann.sees_ships().len()), (None, 2));
         battle.leave(cid);
         battle.tick();
         assert_eq!(ann.sees_ships().len(), 1);
@@ -480,7 +512,7 @@ mod tests {
             battle.handle_message(ann.cid, message);
         }
         battle.flush();
-        assert_eq!(ann.dismissed.get(), Some(Dismissal::Nonsense(wire::Error::UnknownTag(99))));
+        assert_eq!(ann.dismissed(), Some(Dismissal::Nonsense(wire::Error::UnknownTag(99))));
         ann.hears(|_| ());
         assert_eq!(ann.hears(|_| ()), None, "the ring's writer is gone");
         bob.hears(|heard| assert!(matches!(heard, [Event::Joined { .. }, Event::Score { .. }, Event::Left { .. }])));
@@ -491,7 +523,7 @@ mod tests {
         let mut battle = new_battle();
         let ann = Visitor::new(&mut battle);
         ann.says(&mut battle, Command::Join { version: 0, name: "Ann" });
-        assert_eq!(ann.dismissed.get(), Some(Dismissal::Outdated));
+        assert_eq!(ann.dismissed(), Some(Dismissal::Outdated));
     }
 
     #[test]
@@ -512,7 +544,7 @@ mod tests {
         let bob = Visitor::new(&mut battle);
         battle.dismiss_all();
         for client in [ann, bob] {
-            assert_eq!(client.dismissed.get().map(|dismissal| dismissal.code().get()), Some(1001));
+            assert_eq!(client.dismissed().map(|dismissal| dismissal.code().get()), Some(1001));
         }
     }
 
