@@ -1,0 +1,351 @@
+//! RFC 6455 the slow and obvious way: bytes of one direction in, events and a verdict out.
+//!
+//! Written to be right by inspection: nothing is incremental, everything is copied, UTF-8 is judged by looking at
+//! the whole text so far with the standard library. No compression; so a reserved bit is always a fault.
+
+/// Who sent the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Its frames are masked (section 5.1).
+    Client,
+    /// Its frames are not.
+    Server,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_message: u64,
+    pub max_frame: u64,
+    pub max_fragments: u64,
+}
+
+impl Limits {
+    pub const NONE: Self = Self {
+        max_message: u64::MAX,
+        max_frame: u64::MAX,
+        max_fragments: u64::MAX,
+    };
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    /// Code and reason, if the frame had any.
+    Close(Option<(u16, String)>),
+}
+
+/// Where the bytes ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Between messages.
+    Open,
+    /// At a frame boundary, inside a fragmented message.
+    InMessage,
+    /// Inside a frame.
+    InFrame,
+    /// After a Close; `rest` bytes follow it.
+    Closed { rest: usize },
+    /// A rule was broken; this code says which kind (section 7.4.1).
+    Fault { code: u16, rule: &'static str },
+}
+
+/// What was seen of a direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub events: Vec<Event>,
+    pub verdict: Verdict,
+    /// Frames that arrived whole, before the verdict.
+    pub frames: Vec<Frame>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub fin: bool,
+    pub opcode: u8,
+    /// Unmasked.
+    pub payload: Vec<u8>,
+}
+
+pub const CONTINUATION: u8 = 0;
+pub const TEXT: u8 = 1;
+pub const BINARY: u8 = 2;
+pub const CLOSE: u8 = 8;
+pub const PING: u8 = 9;
+pub const PONG: u8 = 10;
+
+struct Broken {
+    code: u16,
+    rule: &'static str,
+}
+
+const fn broken(code: u16, rule: &'static str) -> Broken {
+    Broken { code, rule }
+}
+
+/// A frame's header, and where its payload begins.
+struct Header {
+    fin: bool,
+    opcode: u8,
+    key: Option<[u8; 4]>,
+    payload_len: u64,
+    header_len: usize,
+}
+
+/// Reads all of `bytes`.
+pub fn read(from: From, limits: Limits, bytes: &[u8]) -> Seen {
+    let mut seen = Seen {
+        events: Vec::new(),
+        verdict: Verdict::Open,
+        frames: Vec::new(),
+    };
+    // The message under way: its opcode, its payload so far, its frames so far.
+    let mut message: Option<(u8, Vec<u8>, u64)> = None;
+    let mut rest = bytes;
+    loop {
+        seen.verdict = if message.is_some() {
+            Verdict::InMessage
+        } else {
+            Verdict::Open
+        };
+        if rest.is_empty() {
+            return seen;
+        }
+        match step(from, limits, rest, &mut message, &mut seen) {
+            Ok(Some(used)) => {
+                rest = &rest[used..];
+                if let Some(Event::Close(_)) = seen.events.last() {
+                    seen.verdict = Verdict::Closed { rest: rest.len() };
+                    return seen;
+                }
+            }
+            Ok(None) => {
+                seen.verdict = Verdict::InFrame;
+                return seen;
+            }
+            Err(Broken { code, rule }) => {
+                seen.verdict = Verdict::Fault { code, rule };
+                return seen;
+            }
+        }
+    }
+}
+
+/// Judges one frame, whole or not. `Ok(Some(bytes used))` if it is whole, `Ok(None)` if more is needed.
+fn step(
+    from: From,
+    limits: Limits,
+    bytes: &[u8],
+    message: &mut Option<(u8, Vec<u8>, u64)>,
+    seen: &mut Seen,
+) -> Result<Option<usize>, Broken> {
+    let Some(header) = header(bytes)? else {
+        return Ok(None);
+    };
+    judge_header(from, limits, &header, message.as_ref())?;
+
+    let body = &bytes[header.header_len..];
+    let whole = body.len() as u64 >= header.payload_len;
+    let body = if whole {
+        &body[..header.payload_len as usize]
+    } else {
+        body
+    };
+    let payload = unmask(header.key, body);
+    let frame = Frame {
+        fin: header.fin,
+        opcode: header.opcode,
+        payload: payload.clone(),
+    };
+
+    if header.opcode >= 8 {
+        if !whole {
+            return Ok(None);
+        }
+        seen.frames.push(frame);
+        seen.events.push(control(header.opcode, payload)?);
+        return Ok(Some(header.header_len + body.len()));
+    }
+
+    let (kind, so_far, count) = match message.take() {
+        Some((kind, so_far, count)) => (kind, so_far, count),
+        None => (header.opcode, Vec::new(), 0),
+    };
+    let all = [so_far, payload].concat();
+    let last = whole && header.fin;
+    if kind == TEXT {
+        judge_text(&all, last)?;
+    }
+    if !whole {
+        return Ok(None);
+    }
+    seen.frames.push(frame);
+    if !last {
+        *message = Some((kind, all, count + 1));
+    } else if kind == TEXT {
+        seen.events
+            .push(Event::Text(String::from_utf8(all).expect("judged")));
+    } else {
+        seen.events.push(Event::Binary(all));
+    }
+    Ok(Some(header.header_len + body.len()))
+}
+
+/// Section 5.2. `None` while it is not whole: a header is judged as one.
+fn header(bytes: &[u8]) -> Result<Option<Header>, Broken> {
+    let [first, second, ..] = *bytes else {
+        return Ok(None);
+    };
+    let short_len = second & 0x7f;
+    let extended = match short_len {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let masked = second & 0x80 != 0;
+    let header_len = 2 + extended + if masked { 4 } else { 0 };
+    if bytes.len() < header_len {
+        return Ok(None);
+    }
+    let payload_len = match extended {
+        0 => u64::from(short_len),
+        _ => bytes[2..2 + extended]
+            .iter()
+            .fold(0, |len, byte| len << 8 | u64::from(*byte)),
+    };
+    if first & 0x70 != 0 {
+        return Err(broken(1002, "reserved bit"));
+    }
+    match extended {
+        2 if payload_len < 126 => return Err(broken(1002, "length not minimal")),
+        8 if payload_len <= 0xffff => return Err(broken(1002, "length not minimal")),
+        8 if payload_len >> 63 == 1 => return Err(broken(1002, "length with the top bit")),
+        _ => {}
+    }
+    let key = masked.then(|| bytes[header_len - 4..header_len].try_into().unwrap());
+    Ok(Some(Header {
+        fin: first & 0x80 != 0,
+        opcode: first & 0x0f,
+        key,
+        payload_len,
+        header_len,
+    }))
+}
+
+fn judge_header(
+    from: From,
+    limits: Limits,
+    header: &Header,
+    message: Option<&(u8, Vec<u8>, u64)>,
+) -> Result<(), Broken> {
+    if header.key.is_some() != (from == From::Client) {
+        return Err(broken(1002, "mask bit"));
+    }
+    match header.opcode {
+        CONTINUATION if message.is_none() => return Err(broken(1002, "continuation of nothing")),
+        TEXT | BINARY if message.is_some() => return Err(broken(1002, "new message inside a message")),
+        CONTINUATION | TEXT | BINARY => {}
+        CLOSE | PING | PONG if !header.fin => return Err(broken(1002, "control frame in fragments")),
+        CLOSE | PING | PONG if header.payload_len > 125 => return Err(broken(1002, "long control frame")),
+        CLOSE | PING | PONG => return Ok(()),
+        _ => return Err(broken(1002, "reserved opcode")),
+    }
+    let (so_far, count) = message.map_or((0, 0), |(_, payload, count)| (payload.len() as u64, *count));
+    if count + 1 > limits.max_fragments {
+        return Err(broken(1009, "too many fragments"));
+    }
+    if header.payload_len > limits.max_frame {
+        return Err(broken(1009, "frame too big"));
+    }
+    if so_far.saturating_add(header.payload_len) > limits.max_message {
+        return Err(broken(1009, "message too big"));
+    }
+    Ok(())
+}
+
+/// Section 8.1: wrong at the first byte that cannot be right whatever follows.
+fn judge_text(text: &[u8], is_whole: bool) -> Result<(), Broken> {
+    match std::str::from_utf8(text) {
+        Ok(_) => Ok(()),
+        Err(error) if error.error_len().is_none() && !is_whole => Ok(()),
+        Err(_) => Err(broken(1007, "not UTF-8")),
+    }
+}
+
+fn control(opcode: u8, payload: Vec<u8>) -> Result<Event, Broken> {
+    match opcode {
+        PING => return Ok(Event::Ping(payload)),
+        PONG => return Ok(Event::Pong(payload)),
+        _ => {}
+    }
+    match payload.as_slice() {
+        [] => Ok(Event::Close(None)),
+        [_] => Err(broken(1002, "Close with one byte")),
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            if !may_travel(code) {
+                return Err(broken(1002, "close code that may not travel"));
+            }
+            match std::str::from_utf8(reason) {
+                Ok(reason) => Ok(Event::Close(Some((code, reason.to_owned())))),
+                Err(_) => Err(broken(1007, "reason not UTF-8")),
+            }
+        }
+    }
+}
+
+/// Section 7.4, and the codes registered since (1012 to 1014).
+pub fn may_travel(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+fn unmask(key: Option<[u8; 4]>, body: &[u8]) -> Vec<u8> {
+    let key = key.unwrap_or([0; 4]);
+    body.iter()
+        .enumerate()
+        .map(|(i, byte)| byte ^ key[i % 4])
+        .collect()
+}
+
+/// A frame as bytes, legal or not: `first` is its first byte.
+pub fn raw_frame(from: From, first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask_bit = if from == From::Client { 0x80 } else { 0 };
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ ..=125 => bytes.push(mask_bit | len as u8),
+        len @ 126..=0xffff => {
+            bytes.push(mask_bit | 126);
+            bytes.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(mask_bit | 127);
+            bytes.extend((len as u64).to_be_bytes());
+        }
+    }
+    if from == From::Client {
+        // Not random: these bytes have to be the same at each run.
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        bytes.extend(key);
+        bytes.extend(unmask(Some(key), payload));
+    } else {
+        bytes.extend(payload);
+    }
+    bytes
+}
+
+/// A legal frame as bytes.
+pub fn frame(from: From, fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+    raw_frame(from, if fin { 0x80 } else { 0 } | opcode, payload)
+}
+
+/// A Close as bytes.
+pub fn close(from: From, code: u16, reason: &str) -> Vec<u8> {
+    frame(
+        from,
+        true,
+        CLOSE,
+        &[&code.to_be_bytes(), reason.as_bytes()].concat(),
+    )
+}

@@ -1,0 +1,72 @@
+//! What the slow model says of the bytes that a connection wrote.
+
+use super::slow::{self, Event, From, Limits, Seen, Verdict};
+
+/// Reads everything that `from` wrote and asserts that it is what a good endpoint writes: legal frames, no frame
+/// or message cut, at most one Close and nothing after it.
+///
+/// # Panics
+///
+/// When that is not so.
+pub fn check(from: From, bytes: &[u8]) -> Seen {
+    let seen = check_broken(from, bytes);
+    assert!(
+        matches!(seen.verdict, Verdict::Open | Verdict::Closed { .. }),
+        "what {from:?} wrote ends {:?} after {} bytes",
+        seen.verdict,
+        bytes.len()
+    );
+    seen
+}
+
+/// As [`check`], for a connection that was cut off: the last frame may be.
+pub fn check_broken(from: From, bytes: &[u8]) -> Seen {
+    let seen = slow::read(from, Limits::NONE, bytes);
+    match &seen.verdict {
+        Verdict::Fault { code, rule } => {
+            panic!(
+                "{from:?} wrote what breaks a rule: {rule} ({code}), after {:?}",
+                brief(&seen.events)
+            )
+        }
+        Verdict::Closed { rest } if *rest > 0 => {
+            panic!(
+                "{from:?} wrote {rest} bytes after its Close: {:?}",
+                brief(&seen.events)
+            )
+        }
+        _ => seen,
+    }
+}
+
+/// As [`check`], and there is a Close.
+pub fn check_closed(from: From, bytes: &[u8]) -> Seen {
+    let seen = check(from, bytes);
+    assert!(
+        matches!(seen.verdict, Verdict::Closed { .. }),
+        "{from:?} never wrote a Close"
+    );
+    seen
+}
+
+/// The code of the Close, if there is a Close with one.
+pub fn close_code(seen: &Seen) -> Option<u16> {
+    match seen.events.last() {
+        Some(Event::Close(Some((code, _)))) => Some(*code),
+        _ => None,
+    }
+}
+
+/// Events with their payloads cut short, for messages of failure.
+pub fn brief(events: &[Event]) -> Vec<String> {
+    events
+        .iter()
+        .map(|event| match event {
+            Event::Text(text) => format!("Text({} bytes)", text.len()),
+            Event::Binary(payload) => format!("Binary({} bytes)", payload.len()),
+            Event::Ping(payload) => format!("Ping({} bytes)", payload.len()),
+            Event::Pong(payload) => format!("Pong({} bytes)", payload.len()),
+            Event::Close(frame) => format!("Close({:?})", frame.as_ref().map(|(code, _)| code)),
+        })
+        .collect()
+}
