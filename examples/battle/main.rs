@@ -99,7 +99,10 @@ async fn run<'m>(
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
     let address = listen.to_socket_addrs()?.next().ok_or("no such address")?;
     let listener = Async::<TcpListener>::bind(address)?;
-    println!("open http://{}/ in two browser windows; Ctrl-C ends", listener.get_ref().local_addr()?);
+    println!(
+        "open http://{}/ in two browser windows; Ctrl-C ends",
+        listener.get_ref().local_addr()?
+    );
 
     // Nothing is ever written to this ring: every client's task holds its writer, and the last one to end wakes us.
     let (present, mut all_gone) = new_shared();
@@ -114,10 +117,19 @@ async fn run<'m>(
     manager.dismiss_all();
     let patience = async {
         // The clients' own deadline comes first, unless one is in its opening handshake.
-        or(async { drop(signals.next().await) }, async { drop(Timer::after(CLOSE_TIMEOUT).await) }).await;
+        let second_signal = async {
+            signals.next().await;
+        };
+        let deadline = async {
+            Timer::after(CLOSE_TIMEOUT).await;
+        };
+        or(second_signal, deadline).await;
         log::warn!("not waiting any longer");
     };
-    or(async { drop(all_gone.read().await) }, patience).await;
+    let all_gone = async {
+        all_gone.read().await;
+    };
+    or(all_gone, patience).await;
     Ok(())
 }
 
@@ -154,7 +166,11 @@ async fn accept<'m>(
 async fn tick(manager: &BattleManager) {
     let mut next = Instant::now();
     loop {
-        next = next.max(Instant::now() - arena::TICK) + arena::TICK;
+        let now = Instant::now();
+        next = next
+            .checked_add(arena::TICK)
+            .filter(|&next| next > now)
+            .unwrap_or(now);
         Timer::at(next).await;
         manager.tick();
     }
@@ -165,8 +181,14 @@ async fn serve(stream: Async<TcpStream>, manager: &BattleManager) -> Result<(), 
     if let Err(error) = stream.get_ref().set_nodelay(true) {
         log::warn!("TCP_NODELAY: {error}");
     }
-    let config = Config::new().max_message(MAX_MESSAGE).close_timeout(CLOSE_TIMEOUT);
-    let request = Server::new(stream).config(config).same_origin().receive_request().await?;
+    let config = Config::new()
+        .max_message(MAX_MESSAGE)
+        .close_timeout(CLOSE_TIMEOUT);
+    let request = Server::new(stream)
+        .config(config)
+        .same_origin()
+        .receive_request()
+        .await?;
     if request.is_upgrade() && request.path() == "/ws" {
         battle(request, manager).await
     } else {
@@ -175,7 +197,10 @@ async fn serve(stream: Async<TcpStream>, manager: &BattleManager) -> Result<(), 
 }
 
 /// One client's life in a battle.
-async fn battle(request: ServerRequest<Async<TcpStream>>, manager: &BattleManager) -> Result<(), HandshakeError> {
+async fn battle(
+    request: ServerRequest<Async<TcpStream>>,
+    manager: &BattleManager,
+) -> Result<(), HandshakeError> {
     let websocket = request.accept().await?;
     let cork = websocket.cork_handle();
     let (mut sender, mut receiver) = websocket.split();

@@ -1,6 +1,7 @@
 //! The battles that are going on, and who goes where.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
 use crate::battle::Battle;
@@ -12,6 +13,8 @@ use crate::battle::Battle;
 pub(crate) struct BattleManager {
     battles: RefCell<Vec<Rc<RefCell<Battle>>>>,
     opened: Cell<u32>,
+    /// Random seeds, as std has them.
+    seeds: RandomState,
 }
 
 impl BattleManager {
@@ -23,7 +26,7 @@ impl BattleManager {
         }
         let number = self.opened.get().wrapping_add(1);
         self.opened.set(number);
-        let battle = Rc::new(RefCell::new(Battle::new(number, rand::random())));
+        let battle = Rc::new(RefCell::new(Battle::new(number, self.seeds.hash_one(number))));
         battles.push(Rc::clone(&battle));
         log::info!("battle {number} opens");
         battle
@@ -31,7 +34,9 @@ impl BattleManager {
 
     /// All battles move on by one tick. Those that no client's task holds are over.
     pub(crate) fn tick(&self) {
-        self.battles.borrow_mut().retain(|battle| Rc::strong_count(battle) > 1);
+        self.battles
+            .borrow_mut()
+            .retain(|battle| Rc::strong_count(battle) > 1);
         for battle in self.battles.borrow().iter() {
             battle.borrow_mut().tick();
         }
