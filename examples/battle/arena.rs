@@ -10,8 +10,8 @@ use rand::{RngExt, SeedableRng};
 use crate::wire::{self, Directions};
 
 /// Units from left to right, and from top to bottom.
-pub(crate) const WIDTH: u16 = 1600;
-pub(crate) const HEIGHT: u16 = 900;
+pub(crate) const WIDTH: u16 = 1280;
+pub(crate) const HEIGHT: u16 = 720;
 
 /// Milliseconds a tick: 30 a second, which interpolation on the page turns into smooth motion.
 pub(crate) const TICK_MS: u8 = 33;
@@ -19,7 +19,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(33);
 
 const STEP: f32 = 0.033;
 
-const SHIP_RADIUS: f32 = 18.0;
+const SHIP_RADIUS: f32 = 20.0;
 /// With the drag this gives a top speed of 500 units a second, reached in about one.
 const THRUST: f32 = 1600.0;
 const DRAG: f32 = 3.2;

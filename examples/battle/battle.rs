@@ -311,10 +311,10 @@ impl Battle {
     }
 }
 
-/// A colour for a client: steps of the golden section keep neighbours apart, however many there are.
+/// A colour for a client: steps of the golden section keep neighbours apart, however many there are. The first is cyan.
 fn hue(cid: Cid) -> u8 {
     let [low, _] = cid.to_le_bytes();
-    low.wrapping_mul(158)
+    low.wrapping_mul(158).wrapping_add(230)
 }
 
 #[cfg(test)]
@@ -403,9 +403,9 @@ mod tests {
         bob.hears(|heard| {
             let welcome = Event::Welcome {
                 you,
-                width: 1600,
-                height: 900,
-                tick_ms: 33,
+                width: arena::WIDTH,
+                height: arena::HEIGHT,
+                tick_ms: arena::TICK_MS,
             };
             let joined = Event::Joined {
                 id,

@@ -72,7 +72,7 @@
     world = {
       me: null,            // our id
       playing: false,      // we have a ship
-      width: 1600, height: 900, tickMs: 33,
+      width: 1280, height: 720, tickMs: 33,
       pilots: new Map(),   // id -> { id, name, hue, score }
       frames: [],          // the latest last
       epoch: null,         // when tick 0 was, as far as arrivals tell
@@ -111,7 +111,7 @@
       const gained = score - pilot.score;
       pilot.score = score;
       const ship = newest()?.ships.get(id);
-      if (gained > 0 && ship) effects.push(floating(ship.x, ship.y - 34, `+${gained}`, pilot.hue));
+      if (gained > 0 && ship) effects.push(floating(ship.x, ship.y - 58, `+${gained}`, pilot.hue));
       showScores();
     },
     hit({ victim, by, fatal }) {
@@ -347,9 +347,17 @@
     ratio = Math.min(devicePixelRatio, 2);
     canvas.width = Math.round(innerWidth * ratio);
     canvas.height = Math.round(innerHeight * ratio);
-    scale = Math.min(canvas.width / (world.width + 60), canvas.height / (world.height + 60));
-    left = (canvas.width - world.width * scale) / 2;
-    top = (canvas.height - world.height * scale) / 2;
+    // Beside the field is the panel, where there is room for it (style.css).
+    const margin = 24 * ratio;
+    const panel = innerWidth >= 900 ? 254 * ratio : 0;
+    const free = { width: canvas.width - 2 * margin - panel, height: canvas.height - 2 * margin };
+    scale = Math.min(free.width / world.width, free.height / world.height);
+    left = margin + (free.width - world.width * scale) / 2;
+    top = margin + (free.height - world.height * scale) / 2;
+    const page = document.documentElement.style;
+    page.setProperty("--field-left", `${left / ratio}px`);
+    page.setProperty("--field-top", `${top / ratio}px`);
+    page.setProperty("--field-right", `${(left + world.width * scale) / ratio}px`);
     backdrop = drawBackdrop();
   }
   addEventListener("resize", fit);
@@ -378,7 +386,7 @@
     depth.addColorStop(1, "#070b1a");
     to.fillStyle = depth;
     to.fillRect(0, 0, width, height);
-    for (const [x, y, size, hue] of [[330, 240, 420, 265], [1290, 660, 470, 195], [1180, 150, 300, 330]]) {
+    for (const [x, y, size, hue] of [[260, 200, 380, 265], [1040, 540, 430, 195], [950, 130, 280, 330]]) {
       const cloud = to.createRadialGradient(x, y, 0, x, y, size);
       cloud.addColorStop(0, `hsl(${hue} 80% 55% / 0.13)`);
       cloud.addColorStop(1, `hsl(${hue} 80% 55% / 0)`);
@@ -391,8 +399,8 @@
       const size = 0.6 + next() * 1.5;
       to.fillRect(next() * width, next() * height, size, size);
     }
-    for (let line = 0; line <= Math.max(width, height); line += 50) {
-      to.strokeStyle = line % 200 === 0 ? "rgb(110 160 255 / 0.17)" : "rgb(110 160 255 / 0.065)";
+    for (let line = 0; line <= Math.max(width, height); line += 40) {
+      to.strokeStyle = line % 160 === 0 ? "rgb(110 160 255 / 0.22)" : "rgb(110 160 255 / 0.085)";
       to.lineWidth = 1;
       to.beginPath();
       if (line <= width) { to.moveTo(line, 0); to.lineTo(line, height); }
@@ -460,6 +468,7 @@
     paint.save();
     paint.translate(x, y);
     paint.rotate(ship.angle);
+    paint.scale(1.15, 1.15);
     if (ship.thrusting) {
       const flicker = 24 + 10 * Math.sin(now / 23 + ship.id) + 5 * Math.sin(now / 7);
       const flame = paint.createLinearGradient(-10, 0, -16 - flicker, 0);
@@ -507,7 +516,7 @@
     paint.setLineDash([14, 7]);
     paint.lineDashOffset = -now / 30;
     paint.beginPath();
-    paint.arc(x, y, 31, 0, TAU);
+    paint.arc(x, y, 35, 0, TAU);
     paint.stroke();
     paint.setLineDash([]);
     paint.globalCompositeOperation = "source-over";
@@ -525,12 +534,12 @@
     paint.fillStyle = mine ? "#fff" : colour(hue, 80);
     const name = world.pilots.get(id)?.name ?? "";
     const tagX = Math.min(Math.max(x, 70), world.width - 70);
-    const tagY = y < 60 ? y + 56 : y - 36;
+    const tagY = y < 64 ? y + 62 : y - 40;
     paint.strokeText(name, tagX, tagY);
     paint.fillText(name, tagX, tagY);
     for (let pip = 0; pip < 4; pip += 1) {
       paint.fillStyle = pip < hull ? colour(hue, 66) : "rgb(150 170 220 / 0.22)";
-      paint.fillRect(x - 21 + pip * 11, y < 60 ? y + 64 : y + 30, 9, 3.5);
+      paint.fillRect(x - 21 + pip * 11, y < 64 ? y + 70 : y + 34, 9, 3.5);
     }
   }
 
