@@ -14,6 +14,8 @@ mod battle;
 mod manager;
 mod name;
 mod pages;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::env;
@@ -28,7 +30,7 @@ use async_io::{Async, Timer, block_on};
 use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 use futures_lite::future::{or, zip};
-use unsync_websocket::{BufWriter, Config, HandshakeError, Server, ServerRequest, new_shared};
+use unsync_websocket::{BufReader, BufWriter, Config, HandshakeError, Server, ServerRequest, new_shared};
 
 use battle::Notice;
 use manager::BattleManager;
@@ -46,8 +48,9 @@ Open the address it prints in two browser windows. Ctrl-C ends it.";
 /// Bytes of the longest message a client may send: a join with a long name, and some keys.
 const MAX_MESSAGE: usize = 1024;
 
-/// Time for all clients to part when the server ends.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a client to answer our Close, and for all of them when the server ends.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 4 });
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let listen = match listen_address(env::args().skip(1)) {
@@ -114,23 +117,25 @@ async fn run<'m>(
     log::info!("closing; Ctrl-C again to end at once");
     accepting.cancel().await;
     ticking.cancel().await;
-    manager.dismiss_all();
-    let patience = async {
-        // The clients' own deadline comes first, unless one is in its opening handshake.
-        let second_signal = async {
-            signals.next().await;
-        };
-        let deadline = async {
-            Timer::after(CLOSE_TIMEOUT).await;
-        };
-        or(second_signal, deadline).await;
-        log::warn!("not waiting any longer");
+    let second_signal = async {
+        signals.next().await;
     };
-    let all_gone = async {
+    or(part(manager, &mut all_gone), second_signal).await;
+    Ok(())
+}
+
+/// Tells all clients to go, and waits until they have.
+async fn part(manager: &BattleManager, all_gone: &mut BufReader) {
+    manager.dismiss_all();
+    let gone = async {
         all_gone.read().await;
     };
-    or(all_gone, patience).await;
-    Ok(())
+    // The clients' own deadlines come first, but for those that were just opening.
+    let patience = async {
+        Timer::after(PATIENCE).await;
+        log::warn!("not waiting any longer");
+    };
+    or(gone, patience).await;
 }
 
 /// Takes clients in, each in a task of its own.

@@ -349,7 +349,7 @@
     canvas.height = Math.round(innerHeight * ratio);
     // Beside the field is the panel, where there is room for it (style.css).
     const margin = 24 * ratio;
-    const panel = innerWidth >= 900 ? 254 * ratio : 0;
+    const panel = innerWidth >= 900 ? 262 * ratio : 0;
     const free = { width: canvas.width - 2 * margin - panel, height: canvas.height - 2 * margin };
     scale = Math.min(free.width / world.width, free.height / world.height);
     left = margin + (free.width - world.width * scale) / 2;
