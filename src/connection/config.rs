@@ -11,6 +11,8 @@ use std::time::Duration;
 /// | [`max_fragments`](Self::max_fragments) | 4,096 |
 /// | [`outbox`](Self::outbox) | 64 KiB |
 /// | [`fragment`](Self::fragment) | 64 KiB |
+/// | [`max_head`](Self::max_head) | 16 KiB |
+/// | [`max_headers`](Self::max_headers) | 100 |
 /// | [`handshake_timeout`](Self::handshake_timeout) | 10 s |
 /// | [`close_timeout`](Self::close_timeout) | 5 s |
 ///
@@ -30,6 +32,8 @@ pub struct Config {
     pub(crate) max_fragments: u32,
     pub(crate) outbox: usize,
     pub(crate) fragment: usize,
+    pub(crate) max_head: usize,
+    pub(crate) max_headers: usize,
     pub(crate) handshake_timeout: Duration,
     pub(crate) close_timeout: Duration,
 }
@@ -49,6 +53,8 @@ impl Config {
             max_fragments: 4096,
             outbox: 64 << 10,
             fragment: 64 << 10,
+            max_head: 16 << 10,
+            max_headers: 100,
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
         }
@@ -93,7 +99,22 @@ impl Config {
         self
     }
 
-    /// Time for the whole opening handshake (default 10 s).
+    /// Bytes the head of a request may have (default 16 KiB). A longer one is answered with status 431.
+    #[must_use]
+    pub const fn max_head(mut self, bytes: usize) -> Self {
+        self.max_head = if bytes == 0 { 1 } else { bytes };
+        self
+    }
+
+    /// Headers a request may have (default 100). One more is answered with status 431.
+    #[must_use]
+    pub const fn max_headers(mut self, header_count: usize) -> Self {
+        self.max_headers = header_count;
+        self
+    }
+
+    /// Time for the whole opening handshake (default 10 s): reading the request, what the program does with it,
+    /// writing the answer.
     #[must_use]
     pub const fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.handshake_timeout = limit;

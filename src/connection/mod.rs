@@ -1,7 +1,299 @@
 //! One connection after the handshake: two halves on one thread.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `shared` | what both halves share, who writes, how it ends; the only one that borrows cells |
+//! | `hub` | the one waker that the stream sees |
+//! | `reading` | the stream's bytes as events, fairly |
+//! | `sender`, `receiver`, `close`, `cork` | thin futures over those |
+//! | `scratch` | the read buffer of a thread |
 
+mod close;
 mod config;
+mod cork;
+mod error;
+mod hub;
+mod keys;
+mod message;
+mod reading;
+mod receiver;
+mod scratch;
+mod sender;
+mod shared;
 mod timer;
 
+use std::cell::Ref;
+use std::fmt;
+use std::rc::Rc;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+pub use close::CloseFuture;
 pub use config::Config;
+pub use cork::CorkHandle;
+pub use error::{Error, QueueError};
+pub use message::{Incoming, Message};
+pub use receiver::{ReceiveDataFuture, ReceiveFuture, Receiver};
+pub use sender::{FeedFuture, FlushFuture, QueueHandle, SendFuture, Sender};
 pub use timer::{NoTimer, Sleep, Timer};
+
+pub(crate) use shared::HalfClose;
+
+use crate::protocol::{CloseCode, CloseFrame, Limits, Role};
+use reading::Reading;
+use shared::Shared;
+
+/// A connection after its handshake: the two halves, for as long as they are together.
+///
+/// The halves are public fields, so that a message borrowed from the receiver can be sent back.
+///
+/// # Examples
+///
+/// ```
+/// use unsync_websocket::{Config, Incoming, NoTimer, Role, WebSocket};
+///
+/// let stream = futures_lite::io::Cursor::new(b"\x81\x02hi".to_vec());
+/// let mut ws = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
+/// futures_lite::future::block_on(async {
+///     while let Ok(Incoming::Message(message)) = ws.receiver.receive().await {
+///         ws.sender.send(message).await?;
+///     }
+///     Ok::<(), unsync_websocket::Error>(())
+/// })?;
+/// # Ok::<(), unsync_websocket::Error>(())
+/// ```
+#[non_exhaustive]
+pub struct WebSocket<T> {
+    /// The sending half.
+    pub sender: Sender<T>,
+    /// The receiving half.
+    pub receiver: Receiver<T>,
+}
+
+impl<T> WebSocket<T> {
+    /// What the handshakes, and whoever did the HTTP elsewhere, end in.
+    pub(crate) fn new(
+        stream: T,
+        role: Role,
+        config: &Config,
+        read_ahead: Vec<u8>,
+        timer: Box<dyn Timer>,
+        half_close: Option<HalfClose<T>>,
+        subprotocol: Option<String>,
+    ) -> Self {
+        let limits = Limits {
+            max_message: config.max_message,
+            max_frame: config.max_frame.unwrap_or(config.max_message),
+            max_fragments: config.max_fragments,
+        };
+        let shared = Rc::new(Shared::new(stream, role, config, timer, half_close, subprotocol));
+        let reading = Reading::new(role, limits, read_ahead);
+        Self {
+            sender: Sender {
+                shared: Rc::clone(&shared),
+            },
+            receiver: Receiver { shared, reading },
+        }
+    }
+
+    /// The halves, to be used side by side: in one task, or in two of the same thread.
+    ///
+    /// # Examples
+    ///
+    /// See [`Sender`] and [`Receiver`].
+    #[must_use]
+    pub fn split(self) -> (Sender<T>, Receiver<T>) {
+        (self.sender, self.receiver)
+    }
+
+    /// Puts two halves together again.
+    ///
+    /// # Errors
+    ///
+    /// They are not halves of the same connection; both are in the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    ///
+    /// let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// let websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
+    /// let (sender, receiver) = websocket.split();
+    /// let websocket = WebSocket::reunite(sender, receiver)?;
+    /// assert!(websocket.into_inner().is_some());
+    /// # Ok::<(), unsync_websocket::ReuniteError<futures_lite::io::Cursor<Vec<u8>>>>(())
+    /// ```
+    #[expect(
+        clippy::result_large_err,
+        reason = "both halves are handed back, and they are that large"
+    )]
+    pub fn reunite(sender: Sender<T>, receiver: Receiver<T>) -> Result<Self, ReuniteError<T>> {
+        if Rc::ptr_eq(&sender.shared, &receiver.shared) {
+            Ok(Self { sender, receiver })
+        } else {
+            Err(ReuniteError { sender, receiver })
+        }
+    }
+
+    /// The stream, unless the connection is over. What was accepted and not written, or read and not received, is lost.
+    #[must_use]
+    pub fn into_inner(self) -> Option<T> {
+        let shared = Rc::clone(&self.sender.shared);
+        drop(self);
+        // Handles hold it weakly, so this is the last.
+        Rc::into_inner(shared).and_then(Shared::into_stream)
+    }
+
+    /// Whether we are the server or the client.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.sender.role()
+    }
+
+    /// The subprotocol that was agreed on in the handshake (RFC 6455, section 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.sender.subprotocol()
+    }
+
+    /// The stream, unless the connection is over. Do not hold on to it across an `await`: neither half can use the stream
+    /// meanwhile.
+    #[must_use]
+    pub fn get_ref(&self) -> Option<Ref<'_, T>> {
+        self.sender.get_ref()
+    }
+
+    /// The peer's Close, once it has been read and had a code.
+    #[must_use]
+    pub fn close_frame(&self) -> Option<CloseFrame> {
+        self.sender.close_frame()
+    }
+
+    /// Bytes in the outbox, frame headers included: accepted, and not yet taken by the stream.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.sender.queued_bytes()
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
+    /// A connection whose handshake somebody else did. `read_ahead` is what was read behind the head.
+    ///
+    /// `timer` keeps the deadline of the closing handshake; with [`NoTimer`] there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    ///
+    /// let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// assert_eq!(websocket.role(), Role::Server);
+    /// ```
+    pub fn with_timer(stream: T, role: Role, config: Config, read_ahead: Vec<u8>, timer: impl Timer) -> Self {
+        Self::new(stream, role, &config, read_ahead, Box::new(timer), None, None)
+    }
+
+    /// A handle that corks this connection, for use after it has been split.
+    ///
+    /// # Examples
+    ///
+    /// See [`CorkHandle`].
+    #[must_use]
+    pub fn cork_handle(&self) -> CorkHandle<T> {
+        self.sender.cork_handle()
+    }
+
+    /// Runs `work` corked: what it sends leaves together, whenever it has to wait. See [`CorkHandle::scope`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops `work`, and nothing else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, Incoming, NoTimer, Role, WebSocket};
+    ///
+    /// let stream = futures_lite::io::Cursor::new(b"\x81\x01a\x81\x01b".to_vec());
+    /// let mut ws = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
+    /// futures_lite::future::block_on(ws.cork(async |ws| {
+    ///     while let Ok(Incoming::Message(message)) = ws.receiver.receive().await {
+    ///         ws.sender.send(message).await?; // both echoes leave in one write
+    ///     }
+    ///     Ok::<(), unsync_websocket::Error>(())
+    /// }))?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
+    pub async fn cork<R>(&mut self, work: impl AsyncFnOnce(&mut Self) -> R) -> R {
+        let cork = self.cork_handle();
+        cork.scope(work(self)).await
+    }
+
+    /// Closes the connection with code 1000. See [`Receiver::close`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::close`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::close`].
+    pub fn close(&mut self) -> CloseFuture<'_, T> {
+        self.receiver.close()
+    }
+
+    /// As [`close`](Self::close), with a code and a reason of at most 123 bytes (a longer one is cut).
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::close`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::close`].
+    pub fn close_with(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
+        self.receiver.close_with(code, reason)
+    }
+
+    /// As [`close_with`](Self::close_with), but drops everything that has not begun to leave.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::close`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::close`].
+    pub fn close_now(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
+        self.receiver.close_now(code, reason)
+    }
+}
+
+impl<T> fmt::Debug for WebSocket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WebSocket").field(&self.sender.shared).finish()
+    }
+}
+
+/// Two halves of different connections, given to [`WebSocket::reunite`].
+///
+/// # Examples
+///
+/// See [`WebSocket::reunite`].
+#[derive(Debug)]
+pub struct ReuniteError<T> {
+    /// The sender that was given.
+    pub sender: Sender<T>,
+    /// The receiver that was given.
+    pub receiver: Receiver<T>,
+}
+
+impl<T> fmt::Display for ReuniteError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sender and receiver belong to different connections")
+    }
+}
+
+impl<T: fmt::Debug> std::error::Error for ReuniteError<T> {}

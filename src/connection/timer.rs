@@ -55,7 +55,7 @@ pub trait Timer: 'static {
 /// use futures_lite::io::Cursor;
 /// use unsync_websocket::{NoTimer, Server};
 ///
-/// let server = Server::with_timer(Cursor::new(Vec::new()), NoTimer);
+/// let server = Server::with_timer(Cursor::new(Vec::<u8>::new()), NoTimer);
 /// # drop(server);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

@@ -483,7 +483,11 @@ impl Outbound {
         self.ready.clear();
         self.tail = Vec::new();
         self.pong = None;
-        if self.direct.as_ref().is_some_and(|direct| !direct.is_inside_frame()) {
+        if self
+            .direct
+            .as_ref()
+            .is_some_and(|direct| !direct.is_inside_frame())
+        {
             self.direct = None;
         }
         if let Some(mut chunk) = begun {

@@ -1,0 +1,128 @@
+//! Cork scopes: replies to pipelined input leave together.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::hub::Slot;
+use super::shared::Shared;
+
+/// Runs work on a connection so that what it sends leaves together, taken with
+/// [`cork_handle`](crate::WebSocket::cork_handle) before the connection is split.
+///
+/// `send` writes at once; inside a scope it only fills the outbox, which is written whenever the work returns `Pending`. So
+/// replies to messages that arrived together leave together, and none waits for anything your code awaits. What a full socket
+/// left behind goes on leaving while the work waits for something else.
+///
+/// # Examples
+///
+/// ```
+/// use unsync_websocket::{NoTimer, WebSocket, Config, Role};
+///
+/// let stream = futures_lite::io::Cursor::new(Vec::new());
+/// let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+/// let cork = websocket.cork_handle();
+/// let (mut sender, receiver) = websocket.split();
+/// futures_lite::future::block_on(cork.scope(async {
+///     sender.send("one").await?;
+///     sender.send("two").await?;
+///     assert_eq!(sender.queued_bytes(), 10); // both leave together, when the scope ends
+///     Ok::<(), unsync_websocket::Error>(())
+/// }))?;
+/// assert_eq!(sender.queued_bytes(), 0);
+/// # drop(receiver);
+/// # Ok::<(), unsync_websocket::Error>(())
+/// ```
+pub struct CorkHandle<T> {
+    shared: Weak<Shared<T>>,
+}
+
+impl<T> Clone for CorkHandle<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Weak::clone(&self.shared),
+        }
+    }
+}
+
+impl<T> fmt::Debug for CorkHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CorkHandle").finish_non_exhaustive()
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
+    pub(crate) fn new(shared: &Rc<Shared<T>>) -> Self {
+        Self {
+            shared: Rc::downgrade(shared),
+        }
+    }
+
+    /// Runs `work`, which uses the connection's halves, corked.
+    ///
+    /// It may run anything else beside. A message that finds the outbox full is written at once, and so is one of 16 KiB and
+    /// more from a server.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops `work`, and nothing else: what was accepted leaves when a half is next polled.
+    pub async fn scope<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        let _unpark = Unpark(&self.shared);
+        poll_fn(|cx| {
+            let result = {
+                let _corked = Corked::new(&self.shared);
+                work.as_mut().poll(cx)
+            };
+            let Some(shared) = self.shared.upgrade() else {
+                return result;
+            };
+            shared.unpark(Slot::Scope);
+            if result.is_pending() {
+                shared.register(Slot::Scope, cx);
+            }
+            shared.drive_uncorked(Slot::Scope);
+            if result.is_pending() {
+                shared.park(Slot::Scope)
+            } else {
+                result
+            }
+        })
+        .await
+    }
+}
+
+/// Counts a scope in while it polls its work, and out even if the work panics.
+struct Corked<T>(Option<Rc<Shared<T>>>);
+
+impl<T> Corked<T> {
+    fn new(shared: &Weak<Shared<T>>) -> Self {
+        let shared = shared.upgrade();
+        if let Some(shared) = &shared {
+            shared.corked().update(|scopes| scopes.saturating_add(1));
+        }
+        Self(shared)
+    }
+}
+
+impl<T> Drop for Corked<T> {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.corked().update(|scopes| scopes.saturating_sub(1));
+        }
+    }
+}
+
+/// A scope that is gone does not wait.
+struct Unpark<'a, T>(&'a Weak<Shared<T>>);
+
+impl<T> Drop for Unpark<'_, T> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.unpark(Slot::Scope);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The reading side of a connection: the stream's bytes through [`Inbound`], fairly.
+//!
+//! It belongs to the receiver, by value, so that a received message can be borrowed with no cell in the way; when the receiver
+//! is dropped it moves to where the sender's `close` finds it. It answers pings as it meets them.
+//!
+//! One peer must not take the thread for itself: frames and bytes are counted since the last time that this side had to
+//! wait, across calls, and past a budget it lets the other tasks run. (A budget a poll fails: each `receive` is a fresh
+//! poll, and with a million messages buffered another task never ran.)
+
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::Error;
+use super::hub::Slot;
+use super::scratch::Scratch;
+use super::shared::{ReadOutcome, Shared};
+use crate::protocol::{Event, Inbound, Limits, ProtocolError, Role};
+
+/// Frames after which other tasks get their turn.
+const FRAME_BUDGET: usize = 64;
+/// Bytes after which other tasks get their turn.
+pub(crate) const BYTE_BUDGET: usize = 64 << 10;
+
+pub(crate) struct Reading {
+    inbound: Inbound,
+    /// Bytes that were read and come after the last event, from `unread_at` on.
+    unread: Vec<u8>,
+    unread_at: usize,
+    budget: Budget,
+    /// Bytes of messages that nobody wanted.
+    discarded: usize,
+}
+
+/// Work done since this side last had to wait.
+#[derive(Default)]
+struct Budget {
+    frames: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    const fn is_spent(&self) -> bool {
+        self.frames >= FRAME_BUDGET || self.bytes >= BYTE_BUDGET
+    }
+}
+
+/// What a stretch of input came to.
+enum Parsed {
+    Event(Event),
+    NeedMore,
+    Failed(ProtocolError),
+    /// The budget is spent.
+    Yield,
+}
+
+impl Reading {
+    pub(crate) fn new(role: Role, limits: Limits, read_ahead: Vec<u8>) -> Self {
+        Self {
+            inbound: Inbound::new(role, limits),
+            unread: read_ahead,
+            unread_at: 0,
+            budget: Budget::default(),
+            discarded: 0,
+        }
+    }
+
+    /// The payload of the last event.
+    pub(crate) fn payload(&self) -> &[u8] {
+        self.inbound.payload()
+    }
+
+    /// The next event that concerns the user. With `data`, messages are appended there, and pongs do not concern him.
+    pub(crate) fn poll_event<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        slot: Slot,
+        cx: &Context<'_>,
+        mut data: Option<&mut Vec<u8>>,
+    ) -> Poll<Result<Event, Error>> {
+        shared.unpark(slot);
+        if shared.is_closing() || shared.wants_drive() {
+            shared.register(slot, cx);
+            shared.poll_deadline();
+            shared.drive_uncorked(slot);
+        }
+        if let Some(error) = shared.read_error() {
+            return Poll::Ready(Err(error));
+        }
+        let mut parsed = self.parse_unread(shared, data.as_deref_mut());
+        loop {
+            match parsed {
+                Parsed::Event(event) => {
+                    if let Event::Close(frame) = &event {
+                        shared.peer_closed(frame.as_ref(), slot);
+                    }
+                    shared.drive_uncorked(slot);
+                    return Poll::Ready(Ok(event));
+                }
+                Parsed::Failed(error) => {
+                    shared.peer_failed(error, slot);
+                    shared.drive_uncorked(slot);
+                    return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Protocol(error))));
+                }
+                Parsed::Yield => {
+                    self.budget = Budget::default();
+                    shared.drive_uncorked(slot);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Parsed::NeedMore => {}
+            }
+            shared.register(slot, cx);
+            let mut scratch = Scratch::borrow();
+            let read = shared.poll_read(scratch.space());
+            parsed = match read {
+                Poll::Ready(ReadOutcome::Bytes(count)) => {
+                    let mut input = scratch.filled(count);
+                    let parsed = self.parse(shared, &mut input, data.as_deref_mut());
+                    self.unread.extend_from_slice(input);
+                    parsed
+                }
+                Poll::Ready(ReadOutcome::EndOfStream) => {
+                    shared.stream_ended(!self.inbound.is_between_messages(), slot);
+                    return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Closing)));
+                }
+                Poll::Ready(ReadOutcome::Over) => {
+                    return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Closing)));
+                }
+                Poll::Pending => return self.wait(shared, slot),
+            }
+        }
+    }
+
+    /// Nothing has arrived: gives back what is not needed meanwhile, and lets out what was answered.
+    fn wait<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        slot: Slot,
+    ) -> Poll<Result<Event, Error>> {
+        self.budget = Budget::default();
+        self.inbound.release_memory();
+        self.unread = Vec::new();
+        shared.drive_uncorked(slot);
+        match shared.broken() {
+            // What had arrived before the fault has been delivered; nothing more is to be hoped for.
+            Some(error) => {
+                shared.finish(error.duplicate());
+                Poll::Ready(Err(error))
+            }
+            None => shared.park(slot),
+        }
+    }
+
+    fn parse_unread<T>(&mut self, shared: &Shared<T>, data: Option<&mut Vec<u8>>) -> Parsed
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.unread.is_empty() {
+            return Parsed::NeedMore;
+        }
+        let mut unread = std::mem::take(&mut self.unread);
+        let mut input = unread.get(self.unread_at..).unwrap_or_default();
+        let parsed = self.parse(shared, &mut input, data);
+        let left = input.len();
+        if left == 0 {
+            unread.clear();
+        }
+        self.unread_at = unread.len().saturating_sub(left);
+        self.unread = unread;
+        parsed
+    }
+
+    /// Takes events from `input` until there is one that concerns the user.
+    fn parse<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        input: &mut &[u8],
+        mut data: Option<&mut Vec<u8>>,
+    ) -> Parsed {
+        loop {
+            if self.budget.is_spent() {
+                return Parsed::Yield;
+            }
+            let before = input.len();
+            let event = match data.as_deref_mut() {
+                Some(data) => self.inbound.receive_into(input, data),
+                None => self.inbound.receive(input),
+            };
+            self.budget.frames = self.budget.frames.saturating_add(1);
+            self.budget.bytes = self
+                .budget
+                .bytes
+                .saturating_add(before.saturating_sub(input.len()));
+            match event {
+                Ok(None) => return Parsed::NeedMore,
+                Ok(Some(Event::Fragment)) => {}
+                Ok(Some(Event::Ping)) => shared.answer_ping(self.inbound.payload()),
+                Ok(Some(Event::Pong)) if data.is_some() => {}
+                Ok(Some(event)) => return Parsed::Event(event),
+                Err(error) => return Parsed::Failed(error),
+            }
+        }
+    }
+
+    /// Reads on, throwing away what comes, until the peer has nothing more to say. A peer that goes on for more than `max`
+    /// bytes is cut off.
+    pub(crate) fn poll_discard<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        slot: Slot,
+        cx: &Context<'_>,
+        max: usize,
+    ) -> Poll<()> {
+        loop {
+            match std::task::ready!(self.poll_event(shared, slot, cx, None)) {
+                Ok(Event::Close(_)) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {
+                    self.discarded = self.discarded.saturating_add(self.payload().len());
+                    if self.discarded > max {
+                        shared.finish(Error::CloseTimeout);
+                        return Poll::Ready(());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading")
+            .field("unread", &self.unread.len().saturating_sub(self.unread_at))
+            .finish_non_exhaustive()
+    }
+}

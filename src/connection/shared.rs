@@ -1,0 +1,1007 @@
+//! What the two halves of a connection share: the stream, the sending side, and why it all ended.
+//!
+//! This is the only file that borrows the cells, and never across a call to something that is not ours: the stream
+//! has a cell of its own and is polled with nothing else borrowed, the bytes that are being written are moved out for the poll,
+//! and wakers are woken and values of other people dropped after the borrow has ended. So whatever a stream, a waker or a
+//! timer calls back, it finds every cell free but the stream's own, and that one is only ever *tried*.
+//!
+//! Nobody owns the writing. Whoever is polled, or queues something while nobody is, *drives*: it writes what the outbox
+//! holds as far as the stream takes it. Reading never waits for that. A half that waits has filled its slot in the
+//! [`Hub`], is marked as parked, and is woken by whoever makes progress in its stead.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::hub::{Hub, Slot};
+use super::keys::OsSeededKeys;
+use super::reading::Reading;
+use super::{Config, Error, QueueError, Sleep, Timer};
+use crate::protocol::{Batch, CloseFrame, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role};
+
+/// Sends a FIN on a stream whose `poll_close` does not.
+pub(crate) type HalfClose<T> = fn(&mut T) -> io::Result<()>;
+
+/// A stream that answers `Interrupted` is asked again this often, and then later.
+const INTERRUPTIONS: usize = 16;
+/// Fragments that one poll writes from where they lie, before other tasks get their turn (with the default of 64 KiB: 1 MiB).
+const DIRECT_BUDGET: usize = 16;
+
+pub(crate) struct Shared<T> {
+    /// Polled with nothing else borrowed; `None` once the connection is over.
+    stream: RefCell<Option<T>>,
+    state: RefCell<State>,
+    /// The alarm for `deadline`, made when there is one.
+    alarm: RefCell<Option<Sleep>>,
+    hub: Arc<Hub>,
+    /// The hub's own waker, made once, so that a stream's `will_wake` is always true.
+    waker: Waker,
+    parked: Parked,
+    /// Set while the stream is being polled. Found set with the stream free, it tells of a panic that somebody caught.
+    polling: Cell<bool>,
+    /// Set by a send guard that could not hand over the rest of its message.
+    spill_failed: Cell<bool>,
+    /// How many cork scopes are polling their work at this moment.
+    corked: Cell<usize>,
+    /// When a closing connection is cut.
+    deadline: Cell<Option<Instant>>,
+    receiver_dropped: Cell<bool>,
+    /// The reading side of a dropped receiver.
+    orphan: Cell<Option<Box<Reading>>>,
+
+    timer: Box<dyn Timer>,
+    half_close: Option<HalfClose<T>>,
+    subprotocol: Option<Box<str>>,
+    role: Role,
+    close_timeout: Duration,
+    max_message: usize,
+}
+
+/// Whose future is waiting at this moment. A filled slot in the hub proves nothing; this does.
+#[derive(Default)]
+struct Parked {
+    sender: Cell<bool>,
+    receiver: Cell<bool>,
+    scope: Cell<bool>,
+}
+
+impl Parked {
+    const fn get(&self, slot: Slot) -> &Cell<bool> {
+        match slot {
+            Slot::Sender => &self.sender,
+            Slot::Receiver => &self.receiver,
+            Slot::Scope => &self.scope,
+        }
+    }
+}
+
+struct State {
+    outbound: Outbound,
+    /// Whether something was written and not flushed.
+    unflushed: bool,
+    /// Why the connection ended: the first reason there was.
+    cause: Option<Error>,
+    input: Input,
+    output: Output,
+    /// Bytes that were read only to be thrown away.
+    drained: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// The peer may still send.
+    Open,
+    /// A Close, the end, or a fault: nothing that comes now means anything.
+    Over,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Open,
+    /// The stream's write side is shut: everything has gone, our Close last.
+    Shut,
+    /// Nothing can be written any more.
+    Broken,
+}
+
+/// What came of asking the stream for bytes.
+pub(crate) enum ReadOutcome {
+    Bytes(usize),
+    EndOfStream,
+    /// The connection is over; the reason is in the state.
+    Over,
+}
+
+/// How a message is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendStage {
+    /// It waits for room.
+    Waiting,
+    /// It is being written from where it lies; so many of its bytes have gone.
+    Direct {
+        written: usize,
+    },
+    /// All of it is in the outbox.
+    Accepted,
+    Done,
+}
+
+/// Messages of this size and more are written from where they lie: below, copying costs less.
+pub(crate) const DIRECT: usize = 16 << 10;
+
+impl<T> Shared<T> {
+    pub(crate) fn new(
+        stream: T,
+        role: Role,
+        config: &Config,
+        timer: Box<dyn Timer>,
+        half_close: Option<HalfClose<T>>,
+        subprotocol: Option<String>,
+    ) -> Self {
+        let keys = match role {
+            Role::Server => Ok(None),
+            Role::Client => OsSeededKeys::new().map(Some),
+        };
+        let cause = keys.as_ref().err().map(|_| Error::NoRandomness);
+        let outbound = match keys {
+            Ok(Some(keys)) => Outbound::client(Box::new(keys)),
+            _ => Outbound::server(),
+        };
+        let hub = Arc::new(Hub::default());
+        Self {
+            stream: RefCell::new(if cause.is_none() { Some(stream) } else { None }),
+            state: RefCell::new(State {
+                outbound: outbound.with_sizes(config.fragment, config.outbox),
+                unflushed: false,
+                input: if cause.is_none() { Input::Open } else { Input::Over },
+                output: if cause.is_none() {
+                    Output::Open
+                } else {
+                    Output::Broken
+                },
+                cause,
+                drained: 0,
+            }),
+            alarm: RefCell::new(None),
+            waker: Waker::from(Arc::clone(&hub)),
+            hub,
+            parked: Parked::default(),
+            polling: Cell::new(false),
+            spill_failed: Cell::new(false),
+            corked: Cell::new(0),
+            deadline: Cell::new(None),
+            receiver_dropped: Cell::new(false),
+            orphan: Cell::new(None),
+            timer,
+            half_close,
+            subprotocol: subprotocol.map(Into::into),
+            role,
+            close_timeout: config.close_timeout,
+            max_message: config.max_message,
+        }
+    }
+
+    pub(crate) const fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(crate) fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    pub(crate) fn get_ref(&self) -> Option<Ref<'_, T>> {
+        Ref::filter_map(self.stream.try_borrow().ok()?, Option::as_ref).ok()
+    }
+
+    pub(crate) fn into_stream(self) -> Option<T> {
+        self.stream.into_inner()
+    }
+
+    /// The peer's Close, if that is how it ended.
+    pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
+        self.state
+            .borrow()
+            .cause
+            .as_ref()
+            .and_then(Error::close_frame)
+            .cloned()
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.state.borrow().outbound.queued()
+    }
+
+    /// Whether something waits to be written or flushed.
+    pub(crate) fn has_output(&self) -> bool {
+        self.state.borrow().has_output()
+    }
+
+    // --- who waits -------------------------------------------------------------------------------------------
+
+    /// Begins a poll of the half in `slot`: it is not parked now.
+    pub(crate) fn unpark(&self, slot: Slot) {
+        self.parked.get(slot).set(false);
+    }
+
+    /// Fills `slot`, before anything that might have to wake it.
+    pub(crate) fn register(&self, slot: Slot, cx: &Context<'_>) {
+        self.hub.register(slot, cx.waker());
+    }
+
+    /// Ends a poll of the half in `slot` with `Pending`.
+    pub(crate) fn park<R>(&self, slot: Slot) -> Poll<R> {
+        self.parked.get(slot).set(true);
+        Poll::Pending
+    }
+
+    /// Wakes the other half, if it waits: something happened that it may be waiting for.
+    fn hand_off(&self, me: Option<Slot>) {
+        for slot in [Slot::Sender, Slot::Receiver] {
+            if me != Some(slot) && self.parked.get(slot).get() {
+                self.hub.wake_slot(slot);
+            }
+        }
+    }
+
+    /// Sees to it that what was queued is written, by somebody who waits anyway, or here and now.
+    fn see_to_output(&self)
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.corked.get() > 0 {
+            // The scope writes it when the work that is running now has to wait.
+        } else if self.parked.receiver.get() {
+            self.hub.wake_slot(Slot::Receiver);
+        } else if self.parked.scope.get() {
+            self.hub.wake_slot(Slot::Scope);
+        } else {
+            self.drive(None);
+        }
+    }
+
+    pub(crate) fn receiver_dropped(&self, reading: Box<Reading>) {
+        self.receiver_dropped.set(true);
+        self.parked.receiver.set(false);
+        self.orphan.set(Some(reading));
+        self.hub.wake_slot(Slot::Sender);
+    }
+
+    pub(crate) fn sender_dropped(&self) {
+        self.parked.sender.set(false);
+        self.hub.wake_slot(Slot::Receiver);
+    }
+
+    /// The count of cork scopes that are polling their work.
+    pub(crate) const fn corked(&self) -> &Cell<usize> {
+        &self.corked
+    }
+
+    // --- how it ends -----------------------------------------------------------------------------------------
+
+    /// Starts the clock of the closing handshake, once.
+    fn arm(&self) {
+        if self.deadline.get().is_none() {
+            self.deadline
+                .set(self.timer.now().checked_add(self.close_timeout));
+        }
+    }
+
+    /// Cuts the connection if its deadline has passed.
+    pub(crate) fn poll_deadline(&self) {
+        let Some(deadline) = self.deadline.get() else {
+            return;
+        };
+        let Ok(mut alarm) = self.alarm.try_borrow_mut() else {
+            return;
+        };
+        if alarm.is_none() {
+            *alarm = self.timer.sleep_until(deadline);
+        }
+        let Some(sleep) = alarm.as_mut() else { return };
+        if sleep
+            .as_mut()
+            .poll(&mut Context::from_waker(&self.waker))
+            .is_ready()
+        {
+            drop(alarm);
+            self.finish(Error::CloseTimeout);
+        }
+    }
+
+    /// The peer's Close was read: it is answered after what was accepted before (section 5.5.1).
+    pub(crate) fn peer_closed(&self, frame: Option<&CloseFrame>, me: Slot) {
+        {
+            let mut state = self.state.borrow_mut();
+            state.end_input(Error::Closed(frame.cloned()));
+            state.outbound.close(frame);
+        }
+        self.arm();
+        self.hand_off(Some(me));
+    }
+
+    /// The peer broke a rule: it is told so at once, and nothing else any more (section 7.1.7).
+    pub(crate) fn peer_failed(&self, error: ProtocolError, me: Slot) {
+        {
+            let mut state = self.state.borrow_mut();
+            state.end_input(Error::Protocol(error));
+            state
+                .outbound
+                .close_now(Some(&CloseFrame::new(error.close_code(), &error.to_string())));
+        }
+        log::debug!("websocket: {error}");
+        self.arm();
+        self.hand_off(Some(me));
+    }
+
+    /// The stream ended without a Close. What was accepted still leaves, until the close deadline.
+    pub(crate) fn stream_ended(&self, inside_message: bool, me: Slot) {
+        self.state
+            .borrow_mut()
+            .end_input(Error::EndOfStream { inside_message });
+        self.arm();
+        self.hand_off(Some(me));
+    }
+
+    /// Writing failed. What has arrived can still be read.
+    fn write_failed(&self, error: io::Error) {
+        log::debug!("websocket: write failed: {error}");
+        {
+            let mut state = self.state.borrow_mut();
+            state.output = Output::Broken;
+            state.cause.get_or_insert(Error::Io(error));
+        }
+        self.arm();
+        self.hand_off(None);
+    }
+
+    /// The connection is over, for `cause` unless there was a reason before.
+    pub(crate) fn finish(&self, cause: Error) {
+        self.state.borrow_mut().end_input(cause);
+        self.tear_down();
+    }
+
+    /// Nothing is left to be done: the stream is dropped.
+    fn tear_down(&self) {
+        self.state.borrow_mut().output = Output::Broken;
+        self.deadline.set(None);
+        let alarm = self
+            .alarm
+            .try_borrow_mut()
+            .ok()
+            .and_then(|mut alarm| alarm.take());
+        let stream = self
+            .stream
+            .try_borrow_mut()
+            .ok()
+            .and_then(|mut stream| stream.take());
+        drop((alarm, stream));
+        self.hub.wake_all();
+    }
+
+    /// Why nothing can be sent, if so.
+    pub(crate) fn send_error(&self) -> Option<Error> {
+        self.check_poison();
+        self.state.borrow().send_error()
+    }
+
+    /// Why nothing more will be read, if so.
+    pub(crate) fn read_error(&self) -> Option<Error> {
+        self.check_poison();
+        let state = self.state.borrow();
+        match state.input {
+            Input::Open => None,
+            Input::Over => state.cause.as_ref().map(Error::duplicate),
+        }
+    }
+
+    /// Why nothing more will be read though nothing says so but a failed write.
+    pub(crate) fn broken(&self) -> Option<Error> {
+        let state = self.state.borrow();
+        match state.output {
+            Output::Broken => state.cause.as_ref().map(Error::duplicate),
+            Output::Open | Output::Shut => None,
+        }
+    }
+
+    fn check_poison(&self) {
+        if self.polling.get() && self.stream.try_borrow_mut().is_ok() {
+            self.polling.set(false);
+            self.finish(Error::StreamPanicked);
+        }
+        if self.spill_failed.replace(false) {
+            self.finish(Error::SendLeaked);
+        }
+    }
+}
+
+impl State {
+    fn has_output(&self) -> bool {
+        self.output == Output::Open && (!self.outbound.is_empty() || self.unflushed)
+    }
+
+    fn end_input(&mut self, cause: Error) {
+        self.input = Input::Over;
+        self.cause.get_or_insert(cause);
+    }
+
+    fn send_error(&self) -> Option<Error> {
+        match &self.cause {
+            // The peer has stopped sending; it may still be listening.
+            Some(Error::EndOfStream { .. }) if self.output == Output::Open && self.outbound.is_open() => None,
+            Some(cause) => Some(cause.duplicate()),
+            None if self.outbound.is_open() => None,
+            None => Some(Error::Closing),
+        }
+    }
+
+    fn take_batch(&mut self) -> Option<Batch> {
+        if self.output != Output::Open {
+            return None;
+        }
+        let batch = self.outbound.take()?;
+        self.unflushed = true;
+        Some(batch)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
+    // --- the stream, taken to be hostile ---------------------------------------------------------------------
+
+    /// Polls the stream, with the hub's waker.
+    ///
+    /// `Interrupted` is tried again, then left for later. A stream that is busy, because it is being polled further up
+    /// the stack or somebody holds on to `get_ref`, is tried again too. One that has panicked ends the connection.
+    fn poll_stream<R>(
+        &self,
+        mut poll: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        let Ok(mut guard) = self.stream.try_borrow_mut() else {
+            self.hub.wake_all();
+            return Poll::Pending;
+        };
+        let Some(stream) = guard.as_mut() else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        if self.polling.replace(true) {
+            drop(guard);
+            self.check_poison();
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        }
+        let mut cx = Context::from_waker(&self.waker);
+        let mut result = Poll::Pending;
+        let mut interruptions = 0..INTERRUPTIONS;
+        while interruptions.next().is_some() {
+            result = poll(Pin::new(&mut *stream), &mut cx);
+            if !matches!(&result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted) {
+                break;
+            }
+            result = Poll::Pending;
+        }
+        let gave_up = interruptions.is_empty() && result.is_pending();
+        drop(guard);
+        self.polling.set(false);
+        if gave_up {
+            self.hub.wake_all();
+        }
+        result
+    }
+
+    /// Asks the stream for bytes.
+    pub(crate) fn poll_read(&self, space: &mut [u8]) -> Poll<ReadOutcome> {
+        let len = space.len();
+        let result = match self.poll_stream(|stream, cx| stream.poll_read(cx, space)) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(result) => result.and_then(|count| checked(count, len)),
+        };
+        Poll::Ready(match result {
+            Ok(0) => ReadOutcome::EndOfStream,
+            Ok(count) => ReadOutcome::Bytes(count),
+            Err(error) => {
+                log::debug!("websocket: read failed: {error}");
+                self.finish(Error::Io(error));
+                ReadOutcome::Over
+            }
+        })
+    }
+
+    /// Writes what the outbox holds, as far as the stream takes it, and flushes. Never waits.
+    pub(crate) fn drive(&self, me: Option<Slot>) {
+        let mut progress = false;
+        loop {
+            let batch = self.state.borrow_mut().take_batch();
+            let Some(batch) = batch else { break };
+            let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, &batch));
+            let count = match &written {
+                Poll::Ready(Ok(count)) => *count,
+                _ => 0,
+            };
+            self.state.borrow_mut().outbound.put_back(batch, count);
+            match written {
+                Poll::Ready(Ok(_)) => progress = true,
+                Poll::Ready(Err(error)) => return self.write_failed(error),
+                Poll::Pending => break,
+            }
+        }
+        progress |= self.flush();
+        if progress {
+            self.hand_off(me);
+        }
+    }
+
+    /// Flushes if the outbox is empty and there is something to flush. Tells whether that succeeded.
+    fn flush(&self) -> bool {
+        {
+            let state = self.state.borrow();
+            if !state.unflushed || state.outbound.queued() > 0 || state.output != Output::Open {
+                return false;
+            }
+        }
+        match self.poll_stream(AsyncWrite::poll_flush) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) => self.state.borrow_mut().unflushed = false,
+            Poll::Ready(Err(error)) => self.write_failed(error),
+        }
+        true
+    }
+
+    /// As [`drive`](Self::drive), but inside a cork scope that is left to the scope.
+    pub(crate) fn drive_uncorked(&self, me: Slot) {
+        if self.wants_drive() {
+            self.drive(Some(me));
+        }
+    }
+
+    /// Whether there is something to write, and no cork scope to do it.
+    pub(crate) fn wants_drive(&self) -> bool {
+        self.corked.get() == 0 && self.has_output()
+    }
+
+    /// Whether the closing handshake has begun, so that its deadline has to be watched.
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.deadline.get().is_some()
+    }
+
+    // --- what the receiver puts in -----------------------------------------------------------------------------
+
+    pub(crate) fn answer_ping(&self, payload: &[u8]) {
+        self.state.borrow_mut().outbound.answer_ping(payload);
+    }
+
+    // --- what handles put in -----------------------------------------------------------------------------------
+
+    pub(crate) fn queue(&self, frame: &EncodedFrame) -> Result<(), QueueError> {
+        {
+            let mut state = self.state.borrow_mut();
+            if state.send_error().is_some() {
+                return Err(QueueError::Closed);
+            }
+            if !state.outbound.has_room() {
+                return Err(QueueError::Full);
+            }
+            state.outbound.push_frame(frame);
+        }
+        self.see_to_output();
+        Ok(())
+    }
+
+    pub(crate) fn queue_close(&self, frame: &CloseFrame) -> Result<(), QueueError> {
+        if self.state.borrow().send_error().is_some() {
+            return Err(QueueError::Closed);
+        }
+        self.request_close(Some(frame));
+        self.see_to_output();
+        Ok(())
+    }
+
+    // --- what the sender puts in -------------------------------------------------------------------------------
+
+    /// Begins a poll of the sender. A message that is half written belongs to a future that was leaked, unless that is the
+    /// one being polled.
+    pub(crate) fn enter_sender(&self) {
+        self.unpark(Slot::Sender);
+        if self.state.borrow().outbound.is_direct() {
+            self.finish(Error::SendLeaked);
+        }
+    }
+
+    /// Waits for room in the outbox.
+    pub(crate) fn poll_ready(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        if let Some(error) = self.send_error() {
+            return Poll::Ready(Err(error));
+        }
+        if self.state.borrow().outbound.has_room() {
+            return Poll::Ready(Ok(()));
+        }
+        self.register(Slot::Sender, cx);
+        self.poll_deadline();
+        self.drive(Some(Slot::Sender));
+        if let Some(error) = self.send_error() {
+            return Poll::Ready(Err(error));
+        }
+        if self.state.borrow().outbound.has_room() {
+            Poll::Ready(Ok(()))
+        } else {
+            self.park(Slot::Sender)
+        }
+    }
+
+    /// Appends to the outbox; there must be room.
+    pub(crate) fn append(&self, append: impl FnOnce(&mut Outbound)) {
+        append(&mut self.state.borrow_mut().outbound);
+    }
+
+    /// Waits until everything accepted has been written and flushed, inside a cork scope too.
+    pub(crate) fn poll_flush(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        self.register(Slot::Sender, cx);
+        self.poll_deadline();
+        self.drive(Some(Slot::Sender));
+        if self.has_output() {
+            return self.park(Slot::Sender);
+        }
+        Poll::Ready(self.broken().map_or(Ok(()), Err))
+    }
+
+    /// Sends a message: into the outbox and on, or straight from where it lies.
+    pub(crate) fn poll_send(
+        &self,
+        cx: &Context<'_>,
+        kind: MessageKind,
+        payload: &[u8],
+        stage: &mut SendStage,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            match stage {
+                SendStage::Waiting => {
+                    self.enter_sender();
+                    if payload.len() >= DIRECT && self.state.borrow().outbound.can_write_direct() {
+                        std::task::ready!(self.poll_begin_direct(cx, kind, payload.len()))?;
+                        *stage = SendStage::Direct { written: 0 };
+                    } else {
+                        std::task::ready!(self.poll_ready(cx))?;
+                        self.append(|outbound| outbound.push(kind, payload));
+                        *stage = SendStage::Accepted;
+                    }
+                }
+                SendStage::Direct { written } => {
+                    self.unpark(Slot::Sender);
+                    let result = std::task::ready!(self.poll_direct(cx, payload, written));
+                    *stage = SendStage::Done;
+                    return Poll::Ready(result);
+                }
+                SendStage::Accepted => {
+                    self.unpark(Slot::Sender);
+                    std::task::ready!(self.poll_accepted(cx))?;
+                    *stage = SendStage::Done;
+                    return Poll::Ready(Ok(()));
+                }
+                SendStage::Done => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Writes what was accepted at once, unless a cork scope will. Nobody would see to the rest if the receiver were gone, so
+    /// then it is waited for.
+    fn poll_accepted(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        if self.receiver_dropped.get() {
+            return self.poll_flush(cx);
+        }
+        self.drive_uncorked(Slot::Sender);
+        Poll::Ready(self.broken().map_or(Ok(()), Err))
+    }
+
+    /// Waits until the outbox is empty, and begins a message that is to be written from where it lies.
+    fn poll_begin_direct(&self, cx: &Context<'_>, kind: MessageKind, len: usize) -> Poll<Result<(), Error>> {
+        if let Some(error) = self.send_error() {
+            return Poll::Ready(Err(error));
+        }
+        if self.has_output() {
+            self.register(Slot::Sender, cx);
+            self.poll_deadline();
+            self.drive(Some(Slot::Sender));
+            if let Some(error) = self.send_error() {
+                return Poll::Ready(Err(error));
+            }
+            if self.has_output() {
+                return self.park(Slot::Sender);
+            }
+        }
+        self.state.borrow_mut().outbound.begin_direct(kind, len);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes on at a message from where it lies.
+    fn poll_direct(&self, cx: &Context<'_>, payload: &[u8], written: &mut usize) -> Poll<Result<(), Error>> {
+        self.register(Slot::Sender, cx);
+        self.poll_deadline();
+        for _ in 0..DIRECT_BUDGET {
+            if let Some(error) = self.direct_error() {
+                self.end_direct(payload.get(*written..).unwrap_or_default(), Rest::Frame);
+                self.drive(Some(Slot::Sender));
+                return Poll::Ready(Err(error));
+            }
+            if !self.state.borrow().outbound.direct_goes_next() {
+                // A Pong waits for this frame boundary.
+                self.drive(Some(Slot::Sender));
+                if !self.state.borrow().outbound.direct_goes_next() {
+                    if self.broken().is_some() {
+                        continue;
+                    }
+                    return self.park(Slot::Sender);
+                }
+            }
+            let Some((header, header_written, len)) = self.state.borrow().outbound.direct_header() else {
+                return Poll::Ready(Ok(()));
+            };
+            let header = header.as_slice().get(header_written..).unwrap_or_default();
+            let end = written.saturating_add(len);
+            let piece = payload.get(*written..end).unwrap_or_default();
+            match self.poll_stream(|stream, cx| poll_write_frame(stream, cx, header, piece)) {
+                Poll::Pending => return self.park(Slot::Sender),
+                Poll::Ready(Err(error)) => self.write_failed(error),
+                Poll::Ready(Ok(count)) => {
+                    {
+                        let mut state = self.state.borrow_mut();
+                        state.unflushed = true;
+                        *written = written.saturating_add(state.outbound.advance_direct(count));
+                    }
+                    self.hand_off(Some(Slot::Sender));
+                    if !self.state.borrow().outbound.is_direct() {
+                        // What was queued behind it, and the flush.
+                        self.drive(Some(Slot::Sender));
+                        return Poll::Ready(self.broken().map_or(Ok(()), Err));
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Why a message that has begun cannot go on. A Close that is merely asked for, by the peer or by us, waits for it.
+    fn direct_error(&self) -> Option<Error> {
+        self.check_poison();
+        let state = self.state.borrow();
+        let over = match state.cause {
+            None | Some(Error::Closed(_) | Error::EndOfStream { .. }) => state.output != Output::Open,
+            Some(_) => true,
+        };
+        // `close_now` may have ended it between two of its fragments.
+        if over || !state.outbound.is_direct() {
+            Some(state.cause.as_ref().map_or(Error::Closing, Error::duplicate))
+        } else {
+            None
+        }
+    }
+
+    // --- closing -----------------------------------------------------------------------------------------------
+
+    /// Queues our Close after everything accepted so far. The first one counts.
+    pub(crate) fn request_close(&self, frame: Option<&CloseFrame>) {
+        self.state.borrow_mut().outbound.close(frame);
+        self.arm();
+        self.hand_off(None);
+    }
+
+    /// Drops what has not begun to leave, and queues our Close.
+    pub(crate) fn request_close_now(&self, frame: &CloseFrame) {
+        self.state.borrow_mut().outbound.close_now(Some(frame));
+        self.arm();
+        self.hand_off(None);
+    }
+
+    /// Goes on with the closing handshake, to its end: what is queued, our Close, the peer's, the end of the stream
+    /// (section 7.1). `reading` is the reading side, if it is at hand; without it, somebody else reads the peer's Close.
+    pub(crate) fn poll_close(
+        &self,
+        slot: Slot,
+        cx: &Context<'_>,
+        reading: Option<&mut Reading>,
+    ) -> Poll<Result<(), Error>> {
+        self.unpark(slot);
+        self.register(slot, cx);
+        self.check_poison();
+        self.poll_deadline();
+        self.drive(Some(slot));
+        let is_open = self.state.borrow().input == Input::Open;
+        if let Some(reading) = reading.filter(|_| is_open) {
+            // Also while our own bytes are stuck: the peer may be waiting for us to read before it reads.
+            if reading.poll_discard(self, slot, cx, self.max_message).is_ready() {
+                self.drive(Some(slot));
+            }
+        }
+        let (input, output) = {
+            let state = self.state.borrow();
+            (state.input, state.output)
+        };
+        if output == Output::Broken {
+            // A receiver that is still there may read what came before the fault.
+            if input == Input::Over || self.receiver_dropped.get() {
+                self.tear_down();
+            }
+            return Poll::Ready(self.verdict());
+        }
+        if self.has_output() || input == Input::Open {
+            return self.park(slot);
+        }
+        std::task::ready!(self.poll_shut_down(slot, cx));
+        Poll::Ready(self.verdict())
+    }
+
+    /// Ends the stream once both Closes are through, or the peer's will never come. A server shuts down its write side and
+    /// waits for the client to do the same; a client lets the server go first (section 7.1.1). What is still unread is thrown
+    /// away, for a socket dropped with unread input takes our Close with it.
+    fn poll_shut_down(&self, slot: Slot, cx: &Context<'_>) -> Poll<()> {
+        let is_clean = matches!(self.state.borrow().cause, Some(Error::Closed(_)));
+        let server_goes_first = self.role == Role::Client && is_clean;
+        if !server_goes_first && self.poll_shut().is_pending() {
+            return self.park(slot);
+        }
+        let mut scratch = super::scratch::Scratch::borrow();
+        loop {
+            let outcome = self.poll_read(scratch.space());
+            match outcome {
+                Poll::Ready(ReadOutcome::Bytes(count)) => {
+                    scratch.filled(count);
+                    let drained = {
+                        let mut state = self.state.borrow_mut();
+                        state.drained = state.drained.saturating_add(count);
+                        state.drained
+                    };
+                    if drained > self.max_message {
+                        break;
+                    }
+                    if count >= super::reading::BYTE_BUDGET {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+                Poll::Ready(ReadOutcome::EndOfStream | ReadOutcome::Over) => break,
+                // The peer has had our Close and said all it has to say; a server need not wait for more.
+                Poll::Pending if is_clean && self.role == Role::Server => break,
+                Poll::Pending => return self.park(slot),
+            }
+        }
+        self.tear_down();
+        Poll::Ready(())
+    }
+
+    /// Shuts down the write side.
+    fn poll_shut(&self) -> Poll<()> {
+        if self.state.borrow().output != Output::Open {
+            return Poll::Ready(());
+        }
+        let closed = std::task::ready!(self.poll_stream(AsyncWrite::poll_close));
+        let half_close = self.half_close;
+        let shut = closed.and_then(|()| {
+            let mut stream = self.stream.try_borrow_mut().map_err(io::Error::other)?;
+            match (half_close, stream.as_mut()) {
+                (Some(half_close), Some(stream)) => half_close(stream),
+                _ => Ok(()),
+            }
+        });
+        if let Err(error) = shut {
+            // The peer was quicker; there is nobody left to tell.
+            log::debug!("websocket: shutdown failed: {error}");
+        }
+        self.state.borrow_mut().output = Output::Shut;
+        Poll::Ready(())
+    }
+
+    /// How the closing handshake went.
+    fn verdict(&self) -> Result<(), Error> {
+        match self.state.borrow().cause.as_ref() {
+            None | Some(Error::Closed(_)) => Ok(()),
+            Some(cause) => Err(cause.duplicate()),
+        }
+    }
+
+    /// `close` of a sender: if the receiver is gone, its reading side is at hand.
+    pub(crate) fn poll_close_sender(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        let mut orphan = self.orphan.take();
+        let result = self.poll_close(Slot::Sender, cx, orphan.as_deref_mut());
+        self.orphan.set(orphan);
+        result
+    }
+}
+
+impl<T> Shared<T> {
+    /// A message that was being written from where it lies goes on from the outbox, or ends.
+    fn end_direct(&self, unwritten: &[u8], rest: Rest) {
+        self.state.borrow_mut().outbound.end_direct(unwritten, rest);
+    }
+
+    /// The same, from the `Drop` of its future: whoever waits goes on writing it. A rest above the message limit is not kept:
+    /// the frame is finished, and a Close tells the peer that the message is not.
+    pub(crate) fn abandon_direct(&self, unwritten: &[u8]) {
+        let Ok(mut state) = self.state.try_borrow_mut() else {
+            return self.spill_failed.set(true);
+        };
+        if unwritten.len() <= self.max_message {
+            state.outbound.end_direct(unwritten, Rest::Message);
+        } else {
+            state.outbound.end_direct(unwritten, Rest::Frame);
+            let frame = CloseFrame::new(crate::protocol::CloseCode::INTERNAL_ERROR, "message not finished");
+            state.outbound.close_now(Some(&frame));
+        }
+        drop(state);
+        self.hand_off(Some(Slot::Sender));
+    }
+}
+
+/// A stream that claims to have moved more than it was given is broken.
+fn checked(count: usize, len: usize) -> io::Result<usize> {
+    if count > len {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the stream counts more bytes than it was given",
+        ))
+    } else {
+        Ok(count)
+    }
+}
+
+fn checked_write(count: usize, len: usize) -> io::Result<usize> {
+    if count == 0 && len > 0 {
+        Err(io::ErrorKind::WriteZero.into())
+    } else {
+        checked(count, len)
+    }
+}
+
+fn poll_write_batch<T: AsyncWrite>(
+    stream: Pin<&mut T>,
+    cx: &mut Context<'_>,
+    batch: &Batch,
+) -> Poll<io::Result<usize>> {
+    if !batch.is_vectored() {
+        let len = batch.first().len();
+        return stream
+            .poll_write(cx, batch.first())
+            .map(|result| checked_write(result?, len));
+    }
+    batch.with_slices(|slices| {
+        let len = slices
+            .iter()
+            .fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
+        stream
+            .poll_write_vectored(cx, slices)
+            .map(|result| checked_write(result?, len))
+    })
+}
+
+fn poll_write_frame<T: AsyncWrite>(
+    stream: Pin<&mut T>,
+    cx: &mut Context<'_>,
+    header: &[u8],
+    payload: &[u8],
+) -> Poll<io::Result<usize>> {
+    if header.is_empty() {
+        return stream
+            .poll_write(cx, payload)
+            .map(|result| checked_write(result?, payload.len()));
+    }
+    let len = header.len().saturating_add(payload.len());
+    let slices = [io::IoSlice::new(header), io::IoSlice::new(payload)];
+    stream
+        .poll_write_vectored(cx, &slices)
+        .map(|result| checked_write(result?, len))
+}
+
+impl<T> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Connection");
+        debug.field("role", &self.role);
+        if let Ok(state) = self.state.try_borrow() {
+            debug
+                .field("queued", &state.outbound.queued())
+                .field("cause", &state.cause);
+        }
+        debug.finish_non_exhaustive()
+    }
+}

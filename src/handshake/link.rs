@@ -1,0 +1,266 @@
+//! A stream under one deadline, while its handshake lasts.
+//!
+//! All that is known here is how to read, to write an answer and to say goodbye on a stream that may do anything:
+//! be interrupted, end, fail, count wrongly, never be ready. No future is made here; `server` awaits these polls.
+//!
+//! The deadline is one instant for the whole handshake, so a peer that sends a byte a second gains nothing. It is
+//! looked at when there is nothing else to do, so what can be done at once is done even after it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::HandshakeError;
+use crate::connection::{HalfClose, Sleep, Timer};
+
+/// How often a call that says `Interrupted` is made again before we let others run.
+const MAX_INTERRUPTS: usize = 16;
+/// Bytes of input thrown away a poll, before we let others run.
+const DRAIN_PER_POLL: usize = 64 << 10;
+/// Bytes of input thrown away before we drop the stream: a small upload, not a flood.
+const DRAIN_MAX: usize = 1 << 20;
+
+/// The stream, and the time it has.
+pub(crate) struct Link<T> {
+    pub(crate) stream: T,
+    pub(crate) timer: Box<dyn Timer>,
+    pub(crate) half_close: Option<HalfClose<T>>,
+    deadline: Deadline,
+}
+
+/// The end of the handshake's time.
+enum Deadline {
+    /// Nobody has begun to wait yet.
+    NotStarted,
+    /// The timer has no alarms, or none so far away.
+    Never,
+    Running(Sleep),
+    Passed,
+}
+
+impl<T> Link<T> {
+    pub(crate) fn new(stream: T, timer: Box<dyn Timer>) -> Self {
+        Self {
+            stream,
+            timer,
+            half_close: None,
+            deadline: Deadline::NotStarted,
+        }
+    }
+
+    /// Starts the clock, if it is not running yet.
+    pub(crate) fn start(&mut self, timeout: Duration) {
+        if matches!(self.deadline, Deadline::NotStarted) {
+            let alarm = self
+                .timer
+                .now()
+                .checked_add(timeout)
+                .and_then(|at| self.timer.sleep_until(at));
+            self.deadline = alarm.map_or(Deadline::Never, Deadline::Running);
+        }
+    }
+
+    /// Ready once the time is over. To be asked after the stream was, and only when that is pending.
+    pub(crate) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.deadline {
+            Deadline::NotStarted | Deadline::Never => return Poll::Pending,
+            Deadline::Passed => {}
+            Deadline::Running(alarm) => ready!(alarm.as_mut().poll(cx)),
+        }
+        self.deadline = Deadline::Passed;
+        Poll::Ready(())
+    }
+}
+
+impl<T: AsyncRead + Unpin> Link<T> {
+    /// Reads into `space`, which is not empty. 0 is the end of the stream.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let count = ready!(retry(cx, |cx| Pin::new(&mut self.stream).poll_read(cx, space)))?;
+        Poll::Ready(possible(count, space.len()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Link<T> {
+    /// Writes some of `bytes`, which is not empty.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match ready!(retry(cx, |cx| Pin::new(&mut self.stream).poll_write(cx, bytes)))? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => Poll::Ready(possible(count, bytes.len())),
+        }
+    }
+
+    /// Ends our side of the stream, as far as it knows how.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        retry(cx, |cx| Pin::new(&mut self.stream).poll_close(cx))
+    }
+}
+
+/// Makes `call` again while it is interrupted, up to a point: then the task is woken, and others run first.
+fn retry<R>(
+    cx: &mut Context<'_>,
+    mut call: impl FnMut(&mut Context<'_>) -> Poll<io::Result<R>>,
+) -> Poll<io::Result<R>> {
+    for _ in 0..MAX_INTERRUPTS {
+        match call(cx) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// A count that a stream may return for `len` bytes.
+fn possible(count: usize, len: usize) -> io::Result<usize> {
+    match count <= len {
+        true => Ok(count),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the stream counted more bytes than there were",
+        )),
+    }
+}
+
+/// Bytes on their way out, and how many of them are.
+pub(crate) struct Outgoing {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Outgoing {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, written: 0 }
+    }
+
+    /// Ready once everything is written and flushed.
+    pub(crate) fn poll<T: AsyncWrite + Unpin>(
+        &mut self,
+        link: &mut Link<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), HandshakeError>> {
+        match self.poll_stream(link, cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(HandshakeError::Io)),
+            Poll::Pending => link
+                .poll_deadline(cx)
+                .map(|()| Err(HandshakeError::ResponseTimeout)),
+        }
+    }
+
+    fn poll_stream<T: AsyncWrite + Unpin>(
+        &mut self,
+        link: &mut Link<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest @ [_, ..]) = self.bytes.get(self.written..) {
+            let count = ready!(link.poll_write(cx, rest))?;
+            self.written = self.written.saturating_add(count);
+        }
+        retry(cx, |cx| Pin::new(&mut link.stream).poll_flush(cx))
+    }
+}
+
+/// A last answer, and the end of the stream after it.
+///
+/// A socket that is dropped with unread input tells its peer to throw away what it has not read yet (RFC 9112,
+/// section 9.6), our answer included. So: write, end our side, read and forget until the peer ends its own; within
+/// the deadline, and up to a bound.
+pub(crate) struct Farewell {
+    answer: Outgoing,
+    stage: Stage,
+}
+
+/// How far we are with it.
+enum Stage {
+    Answering,
+    Closing,
+    /// `drained` bytes of input were thrown away.
+    Draining {
+        drained: usize,
+    },
+    Gone,
+}
+
+impl Farewell {
+    pub(crate) fn new(answer: Vec<u8>) -> Self {
+        Self {
+            answer: Outgoing::new(answer),
+            stage: Stage::Answering,
+        }
+    }
+
+    /// Ready once the stream may be dropped. Fails only if the answer could not be written: whatever happens after
+    /// that has nobody left to care.
+    pub(crate) fn poll<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        link: &mut Link<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), HandshakeError>> {
+        loop {
+            self.stage = match self.stage {
+                Stage::Answering => match ready!(self.answer.poll(link, cx)) {
+                    Ok(()) => Self::half_close(link),
+                    Err(error) => {
+                        self.stage = Stage::Gone;
+                        return Poll::Ready(Err(error));
+                    }
+                },
+                Stage::Closing => match ready!(poll_or_deadline(link, cx, Link::poll_close)) {
+                    Some(Ok(())) => Stage::Draining { drained: 0 },
+                    Some(Err(_)) | None => Stage::Gone,
+                },
+                Stage::Draining { ref mut drained } => {
+                    match ready!(poll_or_deadline(link, cx, |link, cx| poll_drain(
+                        link, cx, drained
+                    ))) {
+                        Some(()) | None => Stage::Gone,
+                    }
+                }
+                Stage::Gone => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// What `poll_close` of some streams leaves undone. If it fails, the peer has gone before us.
+    fn half_close<T>(link: &mut Link<T>) -> Stage {
+        match link.half_close.map(|half_close| half_close(&mut link.stream)) {
+            Some(Err(_)) => Stage::Gone,
+            Some(Ok(())) | None => Stage::Closing,
+        }
+    }
+}
+
+/// Ready with `None` if the deadline passes before `poll` is ready.
+fn poll_or_deadline<T, R>(
+    link: &mut Link<T>,
+    cx: &mut Context<'_>,
+    poll: impl FnOnce(&mut Link<T>, &mut Context<'_>) -> Poll<R>,
+) -> Poll<Option<R>> {
+    match poll(link, cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => link.poll_deadline(cx).map(|()| None),
+    }
+}
+
+/// Ready once the peer has ended its side, or has sent too much.
+fn poll_drain<T: AsyncRead + Unpin>(
+    link: &mut Link<T>,
+    cx: &mut Context<'_>,
+    drained: &mut usize,
+) -> Poll<()> {
+    let mut scratch = [0; 4096];
+    let pause = drained.saturating_add(DRAIN_PER_POLL);
+    while *drained < DRAIN_MAX {
+        if *drained >= pause {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match ready!(link.poll_read(cx, &mut scratch)) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => *drained = drained.saturating_add(count),
+        }
+    }
+    Poll::Ready(())
+}
