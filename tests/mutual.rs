@@ -75,7 +75,9 @@ fn both_ends_of_tiny_pipes_always_finish() {
 fn every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes() {
     let mut runs = 0;
     for model in Model::ALL {
-        runs += Odometer::each_beginning(12, 5_000_000, |choices| {
+        // All twelve where wake-ups are lost most easily; the other models have their seeds.
+        let depth = if matches!(model, Model::KeepLast | Model::DropOnSuccess) { 12 } else { 8 };
+        runs += Odometer::each_beginning(depth, 5_000_000, |choices| {
             enumerated("every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes", model, choices, |run| {
                 let sim = Sim::new(run);
                 let talk = Talk {
@@ -91,6 +93,7 @@ fn every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes() {
             });
         });
     }
+    eprintln!("{runs} runs");
     assert!(runs > 1_000, "{runs} runs");
 }
 

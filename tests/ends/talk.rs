@@ -200,8 +200,12 @@ impl Talk {
         let sends = async move { part.send(sender).await };
         let receives = async move { again.receive(receiver).await };
         match (self.one_task[end], self.receiver_first[end]) {
-            (true, false) => drop(sim.spawn(NAMES[end][0], async { drop(zip(sends, receives).await) })),
-            (true, true) => drop(sim.spawn(NAMES[end][0], async { drop(zip(receives, sends).await) })),
+            (true, false) => {
+                sim.spawn(NAMES[end][0], async { let ((), ()) = zip(sends, receives).await; });
+            }
+            (true, true) => {
+                sim.spawn(NAMES[end][0], async { let ((), ()) = zip(receives, sends).await; });
+            }
             (false, false) => {
                 sim.spawn(NAMES[end][1], sends);
                 sim.spawn(NAMES[end][2], receives);

@@ -361,7 +361,7 @@ impl Sim {
                 }
                 break;
             };
-            steps += 1;
+            let steps = polls + events;
             assert!(
                 steps < self.inner.most_steps.get(),
                 "no end after {steps} steps: {}",
@@ -389,7 +389,9 @@ impl Sim {
             .map(|task| task.name)
             .collect();
         Outcome {
-            steps,
+            steps: polls + events,
+            polls,
+            events,
             elapsed: self.elapsed(),
             parked,
             starved,
