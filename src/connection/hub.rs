@@ -35,20 +35,34 @@ impl Slots {
     }
 }
 
-#[derive(Debug, Default)]
+/// The hub, as a connection holds it.
+#[derive(Debug)]
 pub(crate) struct Hub {
-    slots: Mutex<Slots>,
+    shared: Arc<SharedSlots>,
+    /// Made once, so that a stream's `will_wake` is always true.
+    waker: Waker,
 }
 
+#[derive(Debug, Default)]
+struct SharedSlots(Mutex<Slots>);
+
 impl Hub {
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        // Nothing in here can be left half done by a panic.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn new() -> Self {
+        let shared = Arc::new(SharedSlots::default());
+        Self {
+            waker: Waker::from(Arc::clone(&shared)),
+            shared,
+        }
+    }
+
+    /// The waker for the stream.
+    pub(crate) const fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// Fills a slot, before its owner polls the stream.
     pub(crate) fn register(&self, slot: Slot, waker: &Waker) {
-        let mut slots = self.slots();
+        let mut slots = self.shared.lock();
         let place = slots.get(slot);
         if !place.as_ref().is_some_and(|present| present.will_wake(waker)) {
             let old = place.replace(waker.clone());
@@ -59,19 +73,31 @@ impl Hub {
 
     /// Wakes whoever is in `slot`.
     pub(crate) fn wake_slot(&self, slot: Slot) {
-        let waker = self.slots().get(slot).take();
+        let waker = self.shared.lock().get(slot).take();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// Wakes everybody; a task that is in several slots, once.
+    /// Wakes everybody.
     pub(crate) fn wake_all(&self) {
+        self.shared.wake_all();
+    }
+}
+
+impl SharedSlots {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        // Nothing in here can be left half done by a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes everybody; a task that is in several slots, once.
+    fn wake_all(&self) {
         let Slots {
             sender,
             receiver,
             scope,
-        } = std::mem::take(&mut *self.slots());
+        } = std::mem::take(&mut *self.lock());
         let same =
             |a: &Option<Waker>, b: &Option<Waker>| matches!((a, b), (Some(a), Some(b)) if a.will_wake(b));
         let receiver = if same(&receiver, &sender) { None } else { receiver };
@@ -86,7 +112,7 @@ impl Hub {
     }
 }
 
-impl Wake for Hub {
+impl Wake for SharedSlots {
     fn wake(self: Arc<Self>) {
         self.wake_all();
     }
@@ -119,12 +145,8 @@ mod tests {
 
     #[test]
     fn the_stream_s_waker_wakes_every_slot_and_a_task_in_two_slots_once() {
-        let (hub, one, two) = (
-            Arc::new(Hub::default()),
-            Arc::new(Count::default()),
-            Arc::new(Count::default()),
-        );
-        let stream_waker = Waker::from(Arc::clone(&hub));
+        let (hub, one, two) = (Hub::new(), Arc::new(Count::default()), Arc::new(Count::default()));
+        let stream_waker = hub.waker().clone();
         let (waker_one, waker_two) = (Waker::from(Arc::clone(&one)), Waker::from(Arc::clone(&two)));
         hub.register(Slot::Sender, &waker_one);
         hub.register(Slot::Receiver, &waker_two);
@@ -141,11 +163,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_woken_by_itself() {
-        let (hub, one, two) = (
-            Hub::default(),
-            Arc::new(Count::default()),
-            Arc::new(Count::default()),
-        );
+        let (hub, one, two) = (Hub::new(), Arc::new(Count::default()), Arc::new(Count::default()));
         hub.register(Slot::Sender, &Waker::from(Arc::clone(&one)));
         hub.register(Slot::Receiver, &Waker::from(Arc::clone(&two)));
         hub.wake_slot(Slot::Receiver);
@@ -169,7 +187,7 @@ mod tests {
 
     #[test]
     fn wakers_are_woken_and_dropped_outside_the_lock() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new());
         hub.register(Slot::Sender, &Waker::from(Arc::new(Reenter(Arc::clone(&hub)))));
         hub.register(Slot::Sender, &Waker::from(Arc::new(Reenter(Arc::clone(&hub)))));
         hub.wake_all();

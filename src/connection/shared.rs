@@ -13,8 +13,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -39,9 +38,7 @@ pub(crate) struct Shared<T> {
     state: RefCell<State>,
     /// The alarm for `deadline`, made when there is one.
     alarm: RefCell<Option<Sleep>>,
-    hub: Arc<Hub>,
-    /// The hub's own waker, made once, so that a stream's `will_wake` is always true.
-    waker: Waker,
+    hub: Hub,
     parked: Parked,
     /// Set while the stream is being polled. Found set with the stream free, it tells of a panic that somebody caught.
     polling: Cell<bool>,
@@ -153,7 +150,6 @@ impl<T> Shared<T> {
             Ok(Some(keys)) => Outbound::client(Box::new(keys)),
             _ => Outbound::server(),
         };
-        let hub = Arc::new(Hub::default());
         Self {
             stream: RefCell::new(if cause.is_none() { Some(stream) } else { None }),
             state: RefCell::new(State {
@@ -169,8 +165,7 @@ impl<T> Shared<T> {
                 drained: 0,
             }),
             alarm: RefCell::new(None),
-            waker: Waker::from(Arc::clone(&hub)),
-            hub,
+            hub: Hub::new(),
             parked: Parked::default(),
             polling: Cell::new(false),
             spill_failed: Cell::new(false),
@@ -306,7 +301,7 @@ impl<T> Shared<T> {
         let Some(sleep) = alarm.as_mut() else { return };
         if sleep
             .as_mut()
-            .poll(&mut Context::from_waker(&self.waker))
+            .poll(&mut Context::from_waker(self.hub.waker()))
             .is_ready()
         {
             drop(alarm);
@@ -473,7 +468,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             self.check_poison();
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         }
-        let mut cx = Context::from_waker(&self.waker);
+        let mut cx = Context::from_waker(self.hub.waker());
         let mut result = Poll::Pending;
         let mut interruptions = 0..INTERRUPTIONS;
         while interruptions.next().is_some() {
