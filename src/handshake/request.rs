@@ -63,7 +63,7 @@ impl Request {
         match parsed.parse(head) {
             Ok(httparse::Status::Complete(len)) if len == head.len() => {}
             Ok(_) => return Err(HandshakeError::RequestLine),
-            Err(error) => return Err(Self::fault(error, limits)),
+            Err(error) => return Err(fault(error, head, limits)),
         }
         let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
             return Err(HandshakeError::RequestLine);
@@ -86,17 +86,6 @@ impl Request {
         request.check_headers()?;
         request.key = request.check_upgrade()?;
         Ok(request)
-    }
-
-    fn fault(error: httparse::Error, limits: HeadLimits) -> HandshakeError {
-        match error {
-            httparse::Error::TooManyHeaders => HandshakeError::TooManyHeaders {
-                max: limits.max_headers,
-            },
-            httparse::Error::Version => HandshakeError::HttpVersion,
-            httparse::Error::HeaderName | httparse::Error::HeaderValue => HandshakeError::HeaderLine,
-            _ => HandshakeError::RequestLine,
-        }
     }
 
     /// Whether this is a WebSocket handshake: one that may be accepted, for a faulty one has been refused before
@@ -325,6 +314,29 @@ impl Request {
         let length = self.headers.get("content-length").unwrap_or(b"0");
         self.headers.get("transfer-encoding").is_some() || length.iter().any(|&digit| digit != b'0')
     }
+}
+
+/// Our word for what httparse found.
+fn fault(error: httparse::Error, head: &[u8], limits: HeadLimits) -> HandshakeError {
+    match error {
+        httparse::Error::TooManyHeaders => HandshakeError::TooManyHeaders {
+            max: limits.max_headers,
+        },
+        httparse::Error::Version if names_a_version(head) => HandshakeError::HttpVersion,
+        httparse::Error::HeaderName | httparse::Error::HeaderValue => HandshakeError::HeaderLine,
+        _ => HandshakeError::RequestLine,
+    }
+}
+
+/// Whether the first line has the three parts of a request line, the last being some version of HTTP (RFC 9112,
+/// sections 2.3 and 3).
+fn names_a_version(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let version = line.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
+    matches!(
+        version,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']
+    )
 }
 
 impl fmt::Debug for Request {

@@ -717,3 +717,18 @@ debug! {
     Response { mode, answer }
     Responding { fault }
 }
+
+/// Keeps what belongs to a thread on it: each name below is ambiguous, and so an error, for a type that is `Send`.
+/// (`compile_fail` tests pass on any error, this on none but the one meant.)
+const _: () = {
+    trait NotSend<Marker> {
+        const ASSERTED: bool = true;
+    }
+    struct IsSend;
+    impl<T: ?Sized> NotSend<()> for T {}
+    impl<T: ?Sized + Send> NotSend<IsSend> for T {}
+
+    assert!(<ServerRequest<()> as NotSend<_>>::ASSERTED);
+    assert!(<Response<()> as NotSend<_>>::ASSERTED);
+    assert!(<Responding<()> as NotSend<_>>::ASSERTED);
+};

@@ -1,0 +1,20 @@
+//! The opening handshake on the server's side, over streams that do what a test tells them.
+//!
+//! `wire` is the stream and the clock; the other files ask one question each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests say what they expect by failing"
+)]
+
+mod deadline;
+mod driver;
+mod limits;
+mod origin;
+mod random;
+mod smuggling;
+mod threads;
+mod wire;
