@@ -52,6 +52,13 @@ const MAX_MESSAGE: usize = 1024;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 4 });
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What ends the server: Ctrl-C, and where there is such a thing, the word of a service manager.
+const ENDING: &[Signal] = if cfg!(unix) {
+    &[Signal::Int, Signal::Term]
+} else {
+    &[Signal::Int]
+};
+
 fn main() -> ExitCode {
     let listen = match listen_address(env::args().skip(1)) {
         Ok(Some(listen)) => listen,
@@ -99,7 +106,7 @@ async fn run<'m>(
     manager: &'m BattleManager,
     listen: &str,
 ) -> Result<(), Box<dyn Error>> {
-    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+    let mut signals = Signals::new(ENDING)?;
     let address = listen.to_socket_addrs()?.next().ok_or("no such address")?;
     let listener = Async::<TcpListener>::bind(address)?;
     println!(

@@ -188,8 +188,8 @@
   const pointer = { x: 0, y: 0, down: false, moved: -Infinity };
   const sent = { held: 0, pulled: false, angle: null, turn: null };
 
-  /** Who flies by keyboard alone aims where the keys push; the mouse takes over for as long as it is used. */
-  const aimsByMouse = () => pointer.down || performance.now() - pointer.moved < 3000;
+  /** Who flies by keyboard alone aims where the keys push. The mouse takes over once it is moved, until it rests long. */
+  const aimsByMouse = () => pointer.down || performance.now() - pointer.moved < 10_000;
 
   function wantedAngle(held) {
     if (aimsByMouse()) {
@@ -301,6 +301,7 @@
     byId("entry").hidden = true;
     byId("complaint").textContent = "";
     forgetSent();
+    pointer.moved = -Infinity;
     canvas.focus();
     showScores();
   }
