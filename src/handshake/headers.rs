@@ -30,6 +30,14 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// Room for `count` headers, with `len` bytes of names and values.
+    pub(crate) fn with_capacity(count: usize, len: usize) -> Self {
+        Self {
+            text: Vec::with_capacity(len),
+            ends: Vec::with_capacity(count.saturating_mul(2)),
+        }
+    }
+
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) {
         for part in [name.as_bytes(), value] {
             self.text.extend_from_slice(part);

@@ -72,7 +72,12 @@ impl Request {
         if parsed.version != Some(1) {
             return Err(HandshakeError::HttpVersion);
         }
-        let mut headers = Headers::default();
+        let text_len = parsed
+            .headers
+            .iter()
+            .map(|header| header.name.len().saturating_add(header.value.len()));
+        let mut headers =
+            Headers::with_capacity(parsed.headers.len(), text_len.fold(0, usize::saturating_add));
         for header in parsed.headers.iter() {
             headers.push(header.name, header.value.trim_ascii());
         }
