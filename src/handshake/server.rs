@@ -412,8 +412,21 @@ impl<T> ServerRequest<T> {
     /// The request that `parts` were, with deadlines by `timer`. The time for the handshake starts anew, with the
     /// answer.
     ///
-    /// See [`into_parts`](Self::into_parts) for an example. With the feature `async-io`,
+    /// With the feature `async-io`,
     /// `ServerRequest::from_parts(parts)` brings that runtime's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server, ServerRequest};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let parts = request.into_parts();
+    /// let request = ServerRequest::from_parts_with_timer(parts, NoTimer);
+    /// assert_eq!(request.path(), "/");
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn from_parts_with_timer(parts: Parts<T>, timer: impl Timer) -> Self {
         let link = Link::new(parts.stream, Box::new(timer));
         Self::new(link, Config::new(), parts.request, parts.read_ahead)
@@ -430,6 +443,21 @@ impl<T> ServerRequest<T> {
     }
 
     /// Limits and deadlines of the connection, in place of those the request was received with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server, Config};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     \r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let config = Config::new().max_message(16 << 20); // by what the request says
+    /// let websocket = block_on(request.config(config).accept())?;
+    /// # drop(websocket);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -437,12 +465,38 @@ impl<T> ServerRequest<T> {
     }
 
     /// The stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let stream: &Cursor<Vec<u8>> = request.get_ref();
+    /// # assert!(stream.position() > 0);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn get_ref(&self) -> &T {
         &self.link.stream
     }
 
     /// Agrees on a subprotocol, one of [`Request::protocols`]; another is a fault, for the client would fail the
     /// connection over it (section 4.1). Of several calls the last one counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     Sec-WebSocket-Protocol: chat, battle\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let websocket = block_on(request.protocol("battle").accept())?;
+    /// assert_eq!(websocket.subprotocol(), Some("battle"));
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     #[must_use]
     pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
         let protocol = protocol.into();
@@ -458,6 +512,20 @@ impl<T> ServerRequest<T> {
     ///
     /// A name that is no token, a control character in the value, and the headers that the handshake itself
     /// consists of (`Connection`, `Sec-WebSocket-Accept` and the like) are faults.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     \r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let websocket = block_on(request.header("Set-Cookie", "seen=1").accept())?;
+    /// # drop(websocket);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     #[must_use]
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
         if let Err(fault) = self.extra.push(name.as_ref(), value.as_ref()) {
@@ -534,6 +602,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the stream; the client may have been told that the connection is open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     \r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// match request.path() {
+    ///     "/chat" => drop(block_on(request.accept())?),
+    ///     _ => block_on(request.reject(404).into_future())?,
+    /// }
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub async fn accept(self) -> Result<WebSocket<T>, HandshakeError> {
         let Self {
             mut link,
@@ -630,6 +714,18 @@ impl<T> Response<T> {
     /// Adds a header. A name that is no token, a control character in the value, and the headers that tell where
     /// the answer ends (`Content-Length`, `Connection` and the like) are faults: 500 is answered instead, and the
     /// fault returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let answer = request.respond(302).header("Location", "/lobby");
+    /// block_on(answer.into_future())?;
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
         if let Ok(answer) = &mut self.answer
             && let Err(fault) = answer.extra.push(name.as_ref(), value.as_ref())
@@ -640,6 +736,18 @@ impl<T> Response<T> {
     }
 
     /// Sets the body, which is `text/plain; charset=utf-8` unless a header says otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let page = request.respond(200).header("Content-Type", "text/html").body("<h1>Hello</h1>");
+    /// block_on(page.into_future())?;
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         if let Ok(answer) = &mut self.answer {
             answer.body = body.into();
@@ -680,6 +788,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> IntoFuture for Response<T> {
 /// # Cancel safety
 ///
 /// Dropping the future drops the stream: the client may get a part of the answer.
+///
+/// # Examples
+///
+/// A task that answers, beside others:
+///
+/// ```no_run
+/// use async_executor::LocalExecutor;
+/// use unsync_websocket::{Responding, ServerRequest};
+///
+/// fn answer(executor: &LocalExecutor<'static>, request: ServerRequest<async_net::TcpStream>) {
+///     let responding: Responding<_> = request.respond(200).body("page").into_future();
+///     executor.spawn(responding).detach();
+/// }
+/// ```
 #[must_use = "it is sent when awaited"]
 pub struct Responding<T> {
     link: Link<T>,
