@@ -244,6 +244,24 @@ impl<T> Shared<T> {
         }
     }
 
+    /// Bytes were written, or flushed: there may be room for a sender that waits. And on a stream of which we know nothing, what
+    /// the receiver waits for may have been the very readiness that was used up now: TLS reads may write, and async-net forgets
+    /// whoever waited when somebody else succeeds. The two directions of a bare socket have nothing to do with each other,
+    /// and there a needless turn of the receiver would cost a system call.
+    fn wrote(&self, me: Option<Slot>) {
+        if me != Some(Slot::Sender) && self.parked.sender.get() {
+            self.hub.wake_slot(Slot::Sender);
+        }
+        if me != Some(Slot::Receiver) && self.parked.receiver.get() && !self.is_bare_socket() {
+            self.hub.wake_slot(Slot::Receiver);
+        }
+    }
+
+    /// Whether the stream is one of the sockets that a runtime of ours knows: those it gave a `half_close`.
+    const fn is_bare_socket(&self) -> bool {
+        self.half_close.is_some()
+    }
+
     /// Sees to it that what was queued is written, by somebody who waits anyway, or here and now.
     fn see_to_output(&self)
     where
@@ -525,7 +543,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         }
         progress |= self.flush();
         if progress {
-            self.hand_off(me);
+            self.wrote(me);
         }
     }
 
@@ -745,7 +763,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                         state.unflushed = true;
                         *written = written.saturating_add(state.outbound.advance_direct(count));
                     }
-                    self.hand_off(Some(Slot::Sender));
+                    self.wrote(Some(Slot::Sender));
                     if !self.state.borrow().outbound.is_direct() {
                         // What was queued behind it, and the flush.
                         self.drive(Some(Slot::Sender));

@@ -186,12 +186,16 @@ enum Chunk {
     Shared { bytes: Rc<[u8]>, at: usize },
     /// The rest of a frame that was being written from elsewhere; the first `at` bytes of it have been written.
     Rest { bytes: Vec<u8>, at: usize },
+    /// The Pong of the slot; goes back there if none of it could be written, else the next Ping's would be a second one.
+    Pong { bytes: Vec<u8>, at: usize },
 }
 
 impl Chunk {
     fn unwritten(&self) -> &[u8] {
         match self {
-            Self::Frames { bytes, at } | Self::Rest { bytes, at } => bytes.get(*at..),
+            Self::Frames { bytes, at } | Self::Rest { bytes, at } | Self::Pong { bytes, at } => {
+                bytes.get(*at..)
+            }
             Self::Shared { bytes, at } => bytes.get(*at..),
         }
         .unwrap_or_default()
@@ -201,7 +205,10 @@ impl Chunk {
     fn advance(&mut self, written: usize) -> usize {
         let taken = self.unwritten().len().min(written);
         match self {
-            Self::Frames { at, .. } | Self::Shared { at, .. } | Self::Rest { at, .. } => {
+            Self::Frames { at, .. }
+            | Self::Shared { at, .. }
+            | Self::Rest { at, .. }
+            | Self::Pong { at, .. } => {
                 *at = at.saturating_add(taken);
             }
         }
@@ -211,7 +218,7 @@ impl Chunk {
     /// Drops all frames of which nothing has been written.
     fn cut(&mut self) {
         match self {
-            Self::Rest { .. } => {}
+            Self::Rest { .. } | Self::Pong { .. } => {}
             Self::Frames { bytes, at } => {
                 let mut end = 0_usize;
                 while end < *at {
@@ -515,7 +522,7 @@ impl Outbound {
             Place::Boundary => match self.pong.take() {
                 Some(bytes) => {
                     self.queued = self.queued.saturating_add(bytes.len());
-                    Some(Batch::of(Chunk::Frames { bytes, at: 0 }))
+                    Some(Batch::of(Chunk::Pong { bytes, at: 0 }))
                 }
                 None if self.direct.is_some() => None,
                 None => self.take_ready(),
@@ -561,6 +568,11 @@ impl Outbound {
             self.place = Place::Boundary;
             return self.recycle(first);
         }
+        if written == 0
+            && let Chunk::Pong { bytes, at: 0 } = first
+        {
+            return self.pong_unsent(bytes, lent);
+        }
         more.push_front(first);
         let mut left = written;
         while let Some(chunk) = more.front_mut() {
@@ -579,6 +591,14 @@ impl Outbound {
         self.ready = more;
         if lent == Lent::Discarded {
             self.discard();
+        }
+    }
+
+    /// Puts the slot's Pong back, unless a newer one has taken its place, or everything was dropped meanwhile.
+    fn pong_unsent(&mut self, bytes: Vec<u8>, lent: Lent) {
+        self.queued = self.queued.saturating_sub(bytes.len());
+        if lent != Lent::Discarded {
+            self.pong.get_or_insert(bytes);
         }
     }
 

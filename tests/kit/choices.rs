@@ -48,6 +48,8 @@ pub struct Odometer {
     digits: Vec<(usize, usize)>,
     at: usize,
     runs: u64,
+    /// Decisions after these many are 0 and not enumerated.
+    depth: Option<usize>,
 }
 
 impl Odometer {
@@ -57,8 +59,17 @@ impl Odometer {
     ///
     /// When there are more than `most`: then the script is too long to enumerate, and a silent stop would let
     /// the test claim what it did not do.
-    pub fn each(most: u64, mut run: impl FnMut(&Chooser)) -> u64 {
-        let odometer = Rc::new(RefCell::new(Self::default()));
+    pub fn each(most: u64, run: impl FnMut(&Chooser)) -> u64 {
+        Self::each_of(Self::default(), most, run)
+    }
+
+    /// As [`each`](Self::each), but only the first `depth` decisions are tried in all ways; those after them are 0.
+    pub fn each_beginning(depth: usize, most: u64, run: impl FnMut(&Chooser)) -> u64 {
+        Self::each_of(Self { depth: Some(depth), ..Self::default() }, most, run)
+    }
+
+    fn each_of(odometer: Self, most: u64, mut run: impl FnMut(&Chooser)) -> u64 {
+        let odometer = Rc::new(RefCell::new(odometer));
         loop {
             odometer.borrow_mut().at = 0;
             run(&Chooser {
@@ -88,6 +99,9 @@ impl Odometer {
 
 impl Choices for Odometer {
     fn choose(&mut self, n: usize) -> usize {
+        if self.depth == Some(self.at) {
+            return 0;
+        }
         if self.at == self.digits.len() {
             self.digits.push((0, n));
         }

@@ -7,6 +7,7 @@
 //! * [`cut`]: futures that are dropped, leaked or forgotten at a chosen poll.
 //! * [`ledger`]: payloads that tell which message and which byte they are, and who keeps count of them.
 //! * [`slow`]: RFC 6455 the slow and obvious way, to compare with; [`wire`]: what it says of recorded bytes.
+//! * [`script`]: a stream that plays given bytes in given pieces, for cuts by the hundred thousand.
 //! * [`runs`]: the loops over seeds and models, and what is printed when one fails.
 //!
 //! The kit knows nothing of the library but its `Timer` trait; so it cannot share a misunderstanding with it.
@@ -25,6 +26,8 @@ pub mod cut;
 pub mod ledger;
 pub mod net;
 pub mod runs;
+pub mod script;
+pub mod signal;
 pub mod sim;
 pub mod slow;
 pub mod wire;

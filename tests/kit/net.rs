@@ -183,6 +183,7 @@ pub struct NetCore {
     /// Called from inside polls, if set: re-enters whatever the test likes.
     hook: RefCell<Option<Box<dyn FnMut()>>>,
     polls: Cell<usize>,
+    progress: Cell<usize>,
 }
 
 struct State {
@@ -251,6 +252,7 @@ impl SimNet {
                 state: RefCell::new(state),
                 hook: RefCell::new(None),
                 polls: Cell::new(0),
+                progress: Cell::new(0),
             })
         });
         let net = Self { core: core.clone() };
@@ -293,6 +295,16 @@ impl SimNet {
     /// Polls of either stream, all operations.
     pub fn polls(&self) -> usize {
         self.core.polls.get()
+    }
+
+    /// Reads and writes of either stream that moved bytes.
+    pub fn progress(&self) -> usize {
+        self.core.progress.get()
+    }
+
+    /// Noise that was made so far.
+    pub fn noise_made(&self) -> usize {
+        (self.core.config.noise - self.core.state.borrow().noise) as usize
     }
 
     /// Puts bytes into the pipe out of `end`, however full it is.
@@ -605,6 +617,9 @@ impl NetCore {
             self.register(state, end, direction, direction, waker, wakes);
             return Poll::Pending;
         };
+        if matches!(result, Ok(1..)) {
+            self.progress.set(self.progress.get() + 1);
+        }
         self.forget(state, end, direction, waker);
         if self.config.model == Model::DropOnSuccess && matches!(op, Op::Read | Op::Write) {
             let dropped = state.ends[end].slots[direction.index()].registered.take();

@@ -161,6 +161,10 @@ pub struct TaskId(usize);
 #[derive(Debug)]
 pub struct Outcome {
     pub steps: usize,
+    /// Steps that were polls of tasks.
+    pub polls: usize,
+    /// Steps that were readiness events.
+    pub events: usize,
     /// Virtual time since the start.
     pub elapsed: Duration,
     /// Tasks that never finished.
@@ -346,7 +350,7 @@ impl Sim {
 
     /// Runs until nothing is left to do, and leaves the judgement to the caller.
     pub fn run_unjudged(&self) -> Outcome {
-        let mut steps = 0;
+        let (mut polls, mut events) = (0, 0);
         let mut starved = Vec::new();
         loop {
             let Some(item) = self.next_item() else {
@@ -357,15 +361,19 @@ impl Sim {
                 }
                 break;
             };
-            steps += 1;
+            let steps = polls + events;
             assert!(
-                steps <= self.inner.most_steps.get(),
+                steps < self.inner.most_steps.get(),
                 "no end after {steps} steps: {}",
                 self.poll_counts()
             );
             match item {
-                Item::Task(id) => self.poll_task(id),
+                Item::Task(id) => {
+                    polls += 1;
+                    self.poll_task(id);
+                }
                 Item::Event { net, end, direction } => {
+                    events += 1;
                     let net = self.inner.nets.borrow()[net].upgrade();
                     if let Some(net) = net {
                         self.inner.trace.note(Note::Event { end, direction });
@@ -381,7 +389,9 @@ impl Sim {
             .map(|task| task.name)
             .collect();
         Outcome {
-            steps,
+            steps: polls + events,
+            polls,
+            events,
             elapsed: self.elapsed(),
             parked,
             starved,

@@ -169,11 +169,11 @@ fn step(
         return Ok(Some(header.header_len + body.len()));
     }
 
-    let (kind, so_far, count) = match message.take() {
+    let (kind, mut all, count) = match message.take() {
         Some((kind, so_far, count)) => (kind, so_far, count),
         None => (header.opcode, Vec::new(), 0),
     };
-    let all = [so_far, payload].concat();
+    all.extend(payload);
     let last = whole && header.fin;
     if kind == TEXT {
         judge_text(&all, last)?;

@@ -1,0 +1,1008 @@
+//! The rules of a connection that hold whatever the weather: corks, queues, budgets, hostile streams, memory.
+//!
+//! Over a stream whose every call is scripted here. What needs chance (orders, cuts, cancelled futures) is tested in the
+//! simulated world of `kit`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::as_conversions,
+    reason = "a test fails by panicking, and counts small numbers"
+)]
+
+mod kit;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::future::zip;
+use unsync_websocket::{
+    CloseCode, Config, EncodedFrame, Error, Incoming, Message, NoTimer, QueueError, Role, Timer, WebSocket,
+};
+use unsync_websocket_test_alloc::{Counting, Scope};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// --- a stream of which every call is scripted ---------------------------------------------------------------------
+
+#[derive(Default)]
+struct Script {
+    /// What reads return, one entry a call; `Pending` when there is none.
+    reads: RefCell<VecDeque<io::Result<Vec<u8>>>>,
+    /// What writes return instead of taking bytes.
+    write_faults: RefCell<VecDeque<io::Result<usize>>>,
+    written: RefCell<Vec<u8>>,
+    /// Bytes that writes still take.
+    room: Cell<usize>,
+    read_calls: Cell<usize>,
+    write_calls: Cell<usize>,
+    waker: RefCell<Option<Waker>>,
+    on_write: RefCell<Option<Box<dyn FnMut()>>>,
+    dropped: Cell<bool>,
+    /// Forget what is written, but count it.
+    forget: Cell<bool>,
+}
+
+impl Script {
+    fn new() -> Rc<Self> {
+        let script = Self::default();
+        script.room.set(usize::MAX);
+        Rc::new(script)
+    }
+
+    fn say(&self, bytes: &[u8]) {
+        self.reads.borrow_mut().push_back(Ok(bytes.to_vec()));
+        self.wake();
+    }
+
+    fn fail_read(&self, kind: ErrorKind) {
+        self.reads.borrow_mut().push_back(Err(kind.into()));
+    }
+
+    fn give_room(&self, room: usize) {
+        self.room.set(room);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn take_written(&self) -> Vec<u8> {
+        self.written.take()
+    }
+}
+
+struct Stream(Rc<Script>);
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        assert!(
+            buf.iter().all(|byte| *byte == 0),
+            "nothing of anybody else's is in the buffer"
+        );
+        self.0.read_calls.set(self.0.read_calls.get() + 1);
+        let next = self.0.reads.borrow_mut().pop_front();
+        match next {
+            None => {
+                *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            Some(Ok(mut bytes)) => {
+                let len = bytes.len().min(buf.len());
+                buf[..len].copy_from_slice(&bytes[..len]);
+                if len < bytes.len() {
+                    self.0.reads.borrow_mut().push_front(Ok(bytes.split_off(len)));
+                }
+                Poll::Ready(Ok(len))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let script = &self.0;
+        script.write_calls.set(script.write_calls.get() + 1);
+        if let Some(hook) = script.on_write.borrow_mut().as_mut() {
+            hook();
+        }
+        if let Some(fault) = script.write_faults.borrow_mut().pop_front() {
+            return Poll::Ready(fault);
+        }
+        let mut taken = 0;
+        for buf in bufs {
+            let len = buf.len().min(script.room.get() - taken);
+            if !script.forget.get() {
+                script.written.borrow_mut().extend_from_slice(&buf[..len]);
+            }
+            taken += len;
+        }
+        script.room.set(script.room.get() - taken);
+        if taken == 0 {
+            *script.waker.borrow_mut() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.dropped.set(true);
+    }
+}
+
+fn connect(role: Role, config: Config) -> (Rc<Script>, WebSocket<Stream>) {
+    let script = Script::new();
+    let websocket = WebSocket::with_timer(Stream(Rc::clone(&script)), role, config, Vec::new(), NoTimer);
+    (script, websocket)
+}
+
+/// A frame as a client sends it, with a masking key of zeros.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..126 => frame.push(0x80 | len as u8),
+        len @ 126..65536 => {
+            frame.push(0xFE);
+            frame.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            frame.push(0xFF);
+            frame.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+fn text(payload: &str) -> Vec<u8> {
+    masked(0x81, payload.as_bytes())
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A task polled by hand.
+struct Hand {
+    wakes: Arc<Wakes>,
+    waker: Waker,
+}
+
+impl Hand {
+    fn new() -> Self {
+        let wakes = Arc::new(Wakes::default());
+        Self {
+            waker: Waker::from(Arc::clone(&wakes)),
+            wakes,
+        }
+    }
+
+    fn poll<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Polls a future that is made and dropped for the occasion.
+    fn once<F: Future>(&self, future: F) -> Poll<F::Output> {
+        self.poll(pin!(future))
+    }
+
+    fn wakes(&self) -> usize {
+        self.wakes.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+#[track_caller]
+fn ready<R>(poll: Poll<R>) -> R {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+// --- cork (DESIGN.md, section 4) ----------------------------------------------------------------------------------
+
+#[test]
+fn replies_to_pipelined_input_leave_in_one_write_inside_a_cork_and_one_by_one_outside() {
+    for (corked, writes) in [(true, 1), (false, 16)] {
+        let (script, mut websocket) = connect(Role::Server, Config::new());
+        script.say(
+            &(0..16)
+                .flat_map(|i| text(&format!("message {i:02}")))
+                .collect::<Vec<_>>(),
+        );
+        let echo = async |ws: &mut WebSocket<Stream>| {
+            while let Incoming::Message(message) = ws.receiver.receive().await.unwrap() {
+                ws.sender.send(message).await.unwrap();
+            }
+        };
+        let hand = Hand::new();
+        if corked {
+            assert!(hand.once(websocket.cork(echo)).is_pending());
+        } else {
+            assert!(hand.once(echo(&mut websocket)).is_pending());
+        }
+        assert_eq!(script.write_calls.get(), writes);
+        assert_eq!(script.take_written().len(), 16 * 12);
+    }
+}
+
+#[test]
+fn three_replies_with_a_sleep_after_each_arrive_at_0_300_and_600_ms() {
+    kit::runs::each_seed("three_replies", 1, |run| {
+        let sim = kit::sim::Sim::new(run);
+        let (script, mut websocket) = connect(Role::Server, Config::new());
+        for reply in ["one", "two", "three"] {
+            script.say(&text(reply));
+        }
+        let (times, start) = (Rc::new(RefCell::new(Vec::new())), sim.timer().now());
+        let (log, clock) = (Rc::clone(&times), sim.timer());
+        *script.on_write.borrow_mut() = Some(Box::new(move || {
+            log.borrow_mut().push((clock.now() - start).as_millis())
+        }));
+        let timer = sim.timer();
+        sim.spawn("handler", async move {
+            let replies = websocket.cork(async |ws| {
+                for _ in 0..3 {
+                    let Incoming::Message(message) = ws.receiver.receive().await.unwrap() else {
+                        panic!()
+                    };
+                    ws.sender.send(message).await.unwrap();
+                    timer
+                        .sleep_until(timer.now() + Duration::from_millis(300))
+                        .unwrap()
+                        .await;
+                }
+            });
+            replies.await;
+        });
+        sim.run();
+        assert_eq!(*times.borrow(), [0, 300, 600]);
+    });
+}
+
+#[test]
+fn what_a_full_socket_left_behind_leaves_while_the_handler_awaits_something_else() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    script.room.set(3);
+    let hand = Hand::new();
+    let mut work = pin!(websocket.cork(async |ws| {
+        ws.sender.send("hello").await.unwrap();
+        std::future::pending::<()>().await;
+    }));
+    assert!(hand.poll(work.as_mut()).is_pending());
+    assert_eq!(script.take_written(), b"\x81\x05h");
+    hand.wakes();
+    script.give_room(100);
+    assert_eq!(hand.wakes(), 1, "the scope hears of the room");
+    assert!(hand.poll(work.as_mut()).is_pending());
+    assert_eq!(script.take_written(), b"ello");
+}
+
+#[test]
+fn a_cork_is_lifted_when_its_work_panics() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    let hand = Hand::new();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        hand.once(websocket.cork(async |ws| {
+            ws.sender.feed("kept").await.unwrap();
+            panic!("a bug in a handler");
+        }))
+    }));
+    assert!(panicked.is_err());
+    ready(hand.once(websocket.sender.send("sent"))).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x04kept\x81\x04sent");
+}
+
+// --- queue (rule 4) -----------------------------------------------------------------------------------------------
+
+#[test]
+fn frames_queued_in_one_turn_leave_in_one_write_of_the_receiver_that_waits() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    let (handle, hand) = (websocket.sender.queue_handle(), Hand::new());
+    let mut receive = pin!(websocket.receiver.receive());
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    for i in 0..16 {
+        handle
+            .queue(&EncodedFrame::text(&format!("tick {i:02}")))
+            .unwrap();
+    }
+    assert_eq!(
+        (script.write_calls.get(), hand.wakes()),
+        (0, 1),
+        "the receiver is woken, once"
+    );
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    assert_eq!(
+        (script.write_calls.get(), script.take_written().len()),
+        (1, 16 * 9)
+    );
+}
+
+#[test]
+fn what_is_queued_while_nobody_waits_is_written_at_once() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    let (handle, hand) = (websocket.sender.queue_handle(), Hand::new());
+    assert!(hand.once(websocket.receiver.receive()).is_pending());
+    // The future of `receive` has been dropped: its slot is full and proves nothing.
+    handle.queue(&EncodedFrame::text("tick")).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x04tick");
+}
+
+#[test]
+fn large_frames_queued_in_one_turn_leave_in_one_vectored_write() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    let (handle, hand) = (websocket.sender.queue_handle(), Hand::new());
+    let mut receive = pin!(websocket.receiver.receive());
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    let frame = EncodedFrame::binary(&[7; 5000]);
+    for _ in 0..8 {
+        handle.queue(&frame).unwrap();
+        handle.queue(&EncodedFrame::text("small")).unwrap();
+    }
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    assert_eq!(
+        (script.write_calls.get(), script.take_written().len()),
+        (1, 8 * (5004 + 7))
+    );
+}
+
+#[test]
+fn queue_says_full_above_the_mark_and_an_empty_outbox_takes_any_message() {
+    let (script, websocket) = connect(Role::Server, Config::new().outbox(1000));
+    let handle = websocket.sender.queue_handle();
+    script.room.set(0);
+    handle.queue(&EncodedFrame::binary(&[1; 100_000])).unwrap();
+    assert_eq!(handle.queue(&EncodedFrame::text("x")), Err(QueueError::Full));
+    assert_eq!(handle.queued_bytes(), 100_010);
+    script.give_room(usize::MAX);
+    let (mut sender, receiver) = websocket.split();
+    ready(Hand::new().once(sender.flush())).unwrap();
+    handle.queue(&EncodedFrame::text("x")).unwrap();
+    drop(receiver);
+}
+
+#[test]
+fn a_queue_handle_keeps_no_socket_open() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let handle = websocket.sender.queue_handle();
+    drop(websocket);
+    assert!(script.dropped.get());
+    assert_eq!(handle.queue(&EncodedFrame::text("x")), Err(QueueError::Closed));
+    assert_eq!(handle.queue_close(CloseCode::NORMAL, ""), Err(QueueError::Closed));
+}
+
+#[test]
+fn what_is_queued_while_a_large_send_is_under_way_comes_behind_it_and_a_pong_between_its_fragments() {
+    let (script, websocket) = connect(Role::Server, Config::new().fragment(20_000));
+    let (mut sender, mut receiver) = websocket.split();
+    let (handle, hand) = (sender.queue_handle(), Hand::new());
+    let large = vec![5; 50_000];
+    script.room.set(10_000);
+    {
+        let mut send = pin!(sender.send(&large));
+        assert!(hand.poll(send.as_mut()).is_pending());
+        handle.queue(&EncodedFrame::text("behind")).unwrap();
+        script.say(&[masked(0x89, b"1"), masked(0x89, b"2"), text("hi")].concat());
+        assert_eq!(
+            ready(hand.once(receiver.receive())).unwrap(),
+            Incoming::Message("hi".into())
+        );
+        script.give_room(usize::MAX);
+        ready(hand.poll(send)).unwrap();
+    }
+    let wire = script.take_written();
+    let fragment = 4 + 20_000;
+    assert_eq!(wire[..4], [0x02, 126, 0x4E, 0x20]);
+    assert_eq!(
+        wire[fragment..fragment + 3],
+        *b"\x8A\x012",
+        "the newest ping, at the first boundary"
+    );
+    assert_eq!(wire[fragment + 3..fragment + 7], [0x00, 126, 0x4E, 0x20]);
+    assert_eq!(wire[2 * fragment + 3..2 * fragment + 7], [0x80, 126, 0x27, 0x10]);
+    assert_eq!(wire[2 * fragment + 3 + 4 + 10_000..], *b"\x81\x06behind");
+}
+
+// --- fairness (rule 9) --------------------------------------------------------------------------------------------
+
+#[test]
+fn a_peer_with_everything_buffered_does_not_keep_other_tasks_from_running() {
+    let floods: [(&str, Vec<u8>); 4] = [
+        ("messages", text("x").repeat(100_000)),
+        ("pings", masked(0x89, b"").repeat(100_000)),
+        (
+            "empty fragments",
+            [masked(0x01, b""), masked(0x00, b"").repeat(100_000)].concat(),
+        ),
+        ("one large message", masked(0x82, &vec![0; 4 << 20])),
+    ];
+    for (name, flood) in floods {
+        let (script, mut websocket) = connect(
+            Role::Server,
+            Config::new().max_message(8 << 20).max_fragments(u32::MAX),
+        );
+        script.forget.set(true);
+        script.say(&flood);
+        let (hand, messages, mut turns) = (Hand::new(), Cell::new(0), 0);
+        // A task that takes all it can get in each of its turns.
+        while !script.reads.borrow().is_empty() {
+            turns += 1;
+            let before = messages.get();
+            let mut work = pin!(async {
+                loop {
+                    websocket.receiver.receive().await.unwrap();
+                    messages.set(messages.get() + 1);
+                }
+            });
+            assert!(hand.poll(work.as_mut()).is_pending());
+            assert!(messages.get() - before <= 64, "{name}: at most 64 in one turn");
+            assert!(turns < 200_000, "{name}: it makes progress");
+        }
+        assert!(turns >= 60, "{name}: other tasks had {turns} turns");
+        assert!(
+            hand.wakes() >= turns - 1,
+            "{name}: it asks for its next turn itself"
+        );
+    }
+}
+
+// --- answers (rules 3 and 7) --------------------------------------------------------------------------------------
+
+#[test]
+fn ten_pings_get_ten_pongs_in_order() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    script.say(&(0..10).flat_map(|i| masked(0x89, &[i])).collect::<Vec<_>>());
+    assert!(Hand::new().once(websocket.receiver.receive()).is_pending());
+    assert_eq!(
+        script.take_written(),
+        (0..10).flat_map(|i| [0x8A, 1, i]).collect::<Vec<_>>()
+    );
+    assert_eq!(script.write_calls.get(), 1);
+}
+
+#[test]
+fn a_ping_flood_of_a_peer_that_never_reads_costs_the_outbox_and_one_pong() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    script.room.set(0);
+    let hand = Hand::new();
+    let ping = |i: u32| masked(0x89, &[&i.to_be_bytes()[..], &[0; 121]].concat());
+    let mut i = 0;
+    let scope = Scope::new();
+    while i < 100_000 {
+        script.say(&(i..i + 400).flat_map(ping).collect::<Vec<_>>());
+        i += 400;
+        while !script.reads.borrow().is_empty() {
+            assert!(hand.once(websocket.receiver.receive()).is_pending());
+        }
+    }
+    for _ in 0..10 {
+        assert!(hand.once(websocket.receiver.receive()).is_pending());
+    }
+    // The script's own input is gone by now; what lives is ours, and the scratch buffer of the thread.
+    assert!(scope.live() < 3 * (64 << 10) + 4096, "{} bytes", scope.live());
+    assert!(websocket.queued_bytes() <= (64 << 10) + 127);
+    script.give_room(usize::MAX);
+    assert!(hand.once(websocket.receiver.receive()).is_pending());
+    assert_eq!(
+        script.take_written()[2..6],
+        99_999_u32.to_be_bytes(),
+        "the newest is answered first"
+    );
+}
+
+// --- hostile streams (rules 6, 10 and 11) -------------------------------------------------------------------------
+
+#[test]
+fn a_stream_that_panicked_ends_the_connection_for_both_halves() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    *script.on_write.borrow_mut() = Some(Box::new(|| panic!("a bug in a stream")));
+    let hand = Hand::new();
+    let panicked = catch_unwind(AssertUnwindSafe(|| hand.once(sender.send("cut"))));
+    assert!(panicked.is_err());
+    for _ in 0..2 {
+        assert!(matches!(
+            ready(hand.once(sender.send("more"))),
+            Err(Error::StreamPanicked)
+        ));
+        assert!(matches!(
+            ready(hand.once(receiver.receive())),
+            Err(Error::StreamPanicked)
+        ));
+    }
+    assert!(script.dropped.get());
+    assert!(matches!(
+        ready(hand.once(sender.close())),
+        Err(Error::StreamPanicked)
+    ));
+}
+
+#[test]
+fn a_stream_that_calls_back_into_its_own_connection_finds_it_usable() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    let handle = websocket.sender.queue_handle();
+    let calls = Cell::new(0);
+    *script.on_write.borrow_mut() = Some(Box::new(move || {
+        if calls.replace(calls.get() + 1) < 3 {
+            handle.queue(&EncodedFrame::text("inner")).unwrap();
+        }
+    }));
+    ready(Hand::new().once(websocket.sender.send("outer"))).unwrap();
+    assert_eq!(
+        script.take_written(),
+        [&b"\x81\x05outer"[..], &b"\x81\x05inner".repeat(3)].concat()
+    );
+}
+
+#[test]
+fn a_stream_that_somebody_looks_at_is_polled_later() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let (sender, mut receiver) = websocket.split();
+    script.say(&text("hi"));
+    let hand = Hand::new();
+    {
+        let _looking = sender.get_ref().unwrap();
+        assert!(hand.once(receiver.receive()).is_pending());
+        assert_eq!(hand.wakes(), 1, "it asks for another turn");
+    }
+    assert_eq!(
+        ready(hand.once(receiver.receive())).unwrap(),
+        Incoming::Message("hi".into())
+    );
+}
+
+#[test]
+fn interrupted_is_tried_again_and_not_for_ever() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    for _ in 0..3 {
+        script.fail_read(ErrorKind::Interrupted);
+        script
+            .write_faults
+            .borrow_mut()
+            .push_back(Err(ErrorKind::Interrupted.into()));
+    }
+    script.say(&text("hi"));
+    let hand = Hand::new();
+    assert_eq!(
+        ready(hand.once(websocket.receiver.receive())).unwrap(),
+        Incoming::Message("hi".into())
+    );
+    ready(hand.once(websocket.sender.send("hi"))).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x02hi");
+
+    for _ in 0..1000 {
+        script.fail_read(ErrorKind::Interrupted);
+    }
+    let before = script.read_calls.get();
+    assert!(hand.once(websocket.receiver.receive()).is_pending());
+    assert!(script.read_calls.get() - before <= 16);
+    assert!(hand.wakes() > 0, "it asks for another turn");
+}
+
+#[test]
+fn every_fault_of_a_write_is_told_and_stays_and_what_had_arrived_is_still_delivered() {
+    let faults: [(io::Result<usize>, ErrorKind); 4] = [
+        (Ok(0), ErrorKind::WriteZero),
+        (Ok(1000), ErrorKind::InvalidData),
+        (Err(ErrorKind::WouldBlock.into()), ErrorKind::WouldBlock),
+        (Err(ErrorKind::BrokenPipe.into()), ErrorKind::BrokenPipe),
+    ];
+    for (fault, kind) in faults {
+        let (script, websocket) = connect(Role::Server, Config::new());
+        let (mut sender, mut receiver) = websocket.split();
+        script.write_faults.borrow_mut().push_back(fault);
+        script.say(&[text("one"), text("two")].concat());
+        let hand = Hand::new();
+        assert_eq!(
+            ready(hand.once(sender.send("x"))).unwrap_err().io_kind(),
+            Some(kind)
+        );
+        for good in ["one", "two"] {
+            assert_eq!(
+                ready(hand.once(receiver.receive())).unwrap(),
+                Incoming::Message(good.into())
+            );
+        }
+        for _ in 0..2 {
+            assert_eq!(
+                ready(hand.once(receiver.receive())).unwrap_err().io_kind(),
+                Some(kind)
+            );
+            assert_eq!(
+                ready(hand.once(sender.send("x"))).unwrap_err().io_kind(),
+                Some(kind)
+            );
+        }
+        assert_eq!(script.write_calls.get(), 1, "a stream that failed is left alone");
+        assert_eq!(
+            ready(hand.once(sender.close())).unwrap_err().io_kind(),
+            Some(kind)
+        );
+        assert!(script.dropped.get());
+    }
+}
+
+#[test]
+fn every_fault_of_a_read_is_told_and_stays() {
+    for kind in [
+        ErrorKind::WouldBlock,
+        ErrorKind::ConnectionReset,
+        ErrorKind::Other,
+    ] {
+        let (script, websocket) = connect(Role::Server, Config::new());
+        let (mut sender, mut receiver) = websocket.split();
+        script.say(&text("one"));
+        script.fail_read(kind);
+        let hand = Hand::new();
+        assert_eq!(
+            ready(hand.once(receiver.receive())).unwrap(),
+            Incoming::Message("one".into())
+        );
+        for _ in 0..2 {
+            assert_eq!(
+                ready(hand.once(receiver.receive())).unwrap_err().io_kind(),
+                Some(kind)
+            );
+            assert_eq!(
+                ready(hand.once(sender.send("x"))).unwrap_err().io_kind(),
+                Some(kind)
+            );
+        }
+        assert!(script.dropped.get());
+    }
+}
+
+// --- the end of the stream, and halves that are gone (rule 13) ----------------------------------------------------
+
+#[test]
+fn after_the_end_of_the_stream_answers_still_leave() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    script.say(&text("question"));
+    script.say(b"");
+    let hand = Hand::new();
+    assert_eq!(
+        ready(hand.once(receiver.receive())).unwrap(),
+        Incoming::Message("question".into())
+    );
+    for _ in 0..2 {
+        let end = ready(hand.once(receiver.receive())).unwrap_err();
+        assert!(matches!(
+            end,
+            Error::EndOfStream {
+                inside_message: false
+            }
+        ));
+    }
+    ready(hand.once(sender.send("answer"))).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x06answer");
+    script.say(b"");
+    assert!(matches!(
+        ready(hand.once(sender.close())),
+        Err(Error::EndOfStream { .. })
+    ));
+    assert_eq!(script.take_written(), b"\x88\x02\x03\xE8");
+    assert!(script.dropped.get());
+}
+
+#[test]
+fn an_end_inside_a_message_is_told_from_one_between_messages() {
+    let cuts = [
+        (text("x"), false),
+        (text("x")[..1].to_vec(), true),
+        (text("x")[..6].to_vec(), true),
+        (masked(0x01, b"x"), true),
+    ];
+    for (bytes, inside) in cuts {
+        let (script, mut websocket) = connect(Role::Server, Config::new());
+        script.say(&bytes);
+        script.say(b"");
+        let hand = Hand::new();
+        let end = loop {
+            if let Err(end) = ready(hand.once(websocket.receiver.receive())) {
+                break end;
+            }
+        };
+        assert!(
+            matches!(end, Error::EndOfStream { inside_message } if inside_message == inside),
+            "{end:?}"
+        );
+    }
+}
+
+#[test]
+fn without_a_receiver_a_send_waits_until_all_is_written() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let (mut sender, receiver) = websocket.split();
+    drop(receiver);
+    script.room.set(4);
+    let hand = Hand::new();
+    let mut send = pin!(sender.send("hello"));
+    assert!(hand.poll(send.as_mut()).is_pending());
+    script.give_room(100);
+    assert!(hand.wakes() > 0);
+    ready(hand.poll(send)).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x05hello");
+}
+
+#[test]
+fn without_a_receiver_close_reads_what_is_left_and_cuts_off_a_peer_that_never_ends() {
+    let (script, websocket) = connect(Role::Server, Config::new().max_message(1000));
+    let (mut sender, receiver) = websocket.split();
+    drop(receiver);
+    let hand = Hand::new();
+    let mut close = pin!(sender.close());
+    assert!(hand.poll(close.as_mut()).is_pending());
+    script.say(&text(&"x".repeat(500)));
+    assert!(hand.poll(close.as_mut()).is_pending());
+    script.say(&text(&"x".repeat(501)));
+    assert!(matches!(ready(hand.poll(close)), Err(Error::CloseTimeout)));
+    assert!(script.dropped.get());
+}
+
+#[test]
+fn without_a_sender_the_receiver_answers_and_closes() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let (sender, mut receiver) = websocket.split();
+    drop(sender);
+    script.say(&masked(0x89, b"?"));
+    let hand = Hand::new();
+    assert!(hand.once(receiver.receive()).is_pending());
+    assert_eq!(script.take_written(), b"\x8A\x01?");
+    script.say(&masked(0x88, b"\x03\xE9"));
+    assert!(matches!(
+        ready(hand.once(receiver.receive())).unwrap(),
+        Incoming::Close(Some(_))
+    ));
+    assert_eq!(script.take_written(), b"\x88\x02\x03\xE9", "the code is echoed");
+    ready(hand.once(receiver.close())).unwrap();
+    assert!(script.dropped.get());
+}
+
+// --- memory (rules 7 and 8, section 4) ----------------------------------------------------------------------------
+
+/// Runs `work` once, so that what is made only once, the thread's scratch buffer, is there.
+fn warm(hand: &Hand) {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    script.say(&text("warm"));
+    ready(hand.once(websocket.receiver.receive())).unwrap();
+}
+
+#[test]
+fn an_idle_connection_holds_less_than_a_kibibyte_also_after_a_large_message() {
+    let hand = Hand::new();
+    warm(&hand);
+    let script = Script::new();
+    script.forget.set(true);
+    let scope = Scope::new();
+    let stream = Stream(Rc::clone(&script));
+    let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    assert!(hand.once(websocket.receiver.receive()).is_pending());
+    let fresh = scope.live() + size_of_val(&websocket) as isize;
+    println!(
+        "idle: {} on the heap, {} in the value",
+        scope.live(),
+        size_of_val(&websocket)
+    );
+    assert!(fresh < 1024, "{fresh} bytes");
+
+    script.say(&text(&"x".repeat(20)));
+    script.say(&masked(0x82, &[1; 16 << 10]));
+    script.say(&[masked(0x02, &[1; 9000]), masked(0x80, &[1; 9000])].concat());
+    for _ in 0..3 {
+        let Incoming::Message(message) = ready(hand.once(websocket.receiver.receive())).unwrap() else {
+            panic!("a message")
+        };
+        let copy = message.as_bytes().to_vec();
+        ready(hand.once(websocket.sender.send(&copy))).unwrap();
+    }
+    assert!(hand.once(websocket.receiver.receive()).is_pending());
+    script.reads.borrow_mut().shrink_to_fit();
+    let after = scope.live() + size_of_val(&websocket) as isize;
+    println!("after messages: {after}");
+    assert!(after < 1024 + 4096, "{after} bytes: one small buffer may be kept");
+}
+
+#[test]
+fn in_the_steady_state_no_message_costs_an_allocation() {
+    let hand = Hand::new();
+    for (role, corked) in [(Role::Server, false), (Role::Server, true), (Role::Client, false)] {
+        let (script, mut websocket) = connect(role, Config::new());
+        script.forget.set(true);
+        let frame = match role {
+            Role::Server => text("hello, world"),
+            Role::Client => b"\x81\x0Chello, world".to_vec(),
+        };
+        let mut counts = Vec::new();
+        for _ in 0..20 {
+            script.say(&frame.repeat(16));
+            let (echoed, scope) = (Cell::new(0), Scope::new());
+            let echo = async |ws: &mut WebSocket<Stream>| {
+                while let Incoming::Message(message) = ws.receiver.receive().await.unwrap() {
+                    ws.sender.send(message).await.unwrap();
+                    echoed.set(echoed.get() + 1);
+                }
+            };
+            if corked {
+                assert!(hand.once(websocket.cork(echo)).is_pending());
+            } else {
+                assert!(hand.once(echo(&mut websocket)).is_pending());
+            }
+            assert_eq!(echoed.get(), 16);
+            counts.push(scope.allocations());
+        }
+        // One for the bytes behind the first of sixteen messages; none for a message.
+        assert!(
+            counts[10..].iter().all(|count| *count <= 2),
+            "{role:?} {counts:?}"
+        );
+    }
+}
+
+#[test]
+fn a_declared_length_costs_nothing() {
+    let hand = Hand::new();
+    warm(&hand);
+    for len in [1000_u64, 1 << 20, 1 << 30, (1 << 63) - 1] {
+        let max = usize::try_from(len).unwrap();
+        let (script, mut websocket) = connect(Role::Server, Config::new().max_message(max));
+        assert!(hand.once(websocket.receiver.receive()).is_pending());
+        let mut header = vec![0x82];
+        match u16::try_from(len) {
+            Ok(len) => {
+                header.push(0xFE);
+                header.extend_from_slice(&len.to_be_bytes());
+            }
+            Err(_) => {
+                header.push(0xFF);
+                header.extend_from_slice(&len.to_be_bytes());
+            }
+        }
+        header.extend_from_slice(&[0; 4]);
+        script.say(&header);
+        let scope = Scope::new();
+        assert!(hand.once(websocket.receiver.receive()).is_pending());
+        assert!(
+            scope.peak() <= 1024,
+            "{} bytes for a header that announces {len}",
+            scope.peak()
+        );
+    }
+}
+
+// --- what is shown (rule 6 of the API) --------------------------------------------------------------------
+
+#[test]
+fn debug_shows_no_payload() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    script.room.set(0);
+    let hand = Hand::new();
+    ready(hand.once(websocket.sender.send("secret"))).unwrap();
+    let frame = EncodedFrame::text("secret");
+    let shown = [
+        format!("{websocket:?}"),
+        format!("{:?} {:?}", websocket.sender, websocket.receiver),
+        format!("{:?} {:?}", Message::Text("secret"), Incoming::Pong(b"secret")),
+        format!("{frame:?} {:?}", websocket.sender.send("secret")),
+    ]
+    .concat();
+    assert!(
+        !shown.contains("secret") && !shown.contains("115, 101"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_ping_of_more_than_125_bytes_is_refused_and_the_connection_goes_on() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    let hand = Hand::new();
+    assert!(matches!(
+        ready(hand.once(websocket.sender.ping(&[0; 126]))),
+        Err(Error::ControlTooLong { len: 126 })
+    ));
+    ready(hand.once(websocket.sender.ping(&[0; 125]))).unwrap();
+    assert_eq!(script.take_written().len(), 127);
+}
+
+#[test]
+fn two_halves_of_different_connections_are_handed_back() {
+    let (one, two) = (
+        connect(Role::Server, Config::new()).1,
+        connect(Role::Server, Config::new()).1,
+    );
+    let ((sender, _), (_, receiver)) = (one.split(), two.split());
+    let error = WebSocket::reunite(sender, receiver).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "sender and receiver belong to different connections"
+    );
+}
+
+#[test]
+fn the_essay_s_two_loops_run_side_by_side() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    let (writer, mut reader) = unsync_websocket::new_shared();
+    script.say(
+        &[
+            text("one"),
+            masked(0x02, b"t"),
+            masked(0x89, b""),
+            masked(0x80, b"wo"),
+        ]
+        .concat(),
+    );
+    let (peer, writes) = (Rc::downgrade(&script), Cell::new(0));
+    *script.on_write.borrow_mut() = Some(Box::new(move || {
+        writes.set(writes.get() + 1);
+        if writes.get() == 2 {
+            let peer = peer.upgrade().unwrap();
+            peer.say(&masked(0x88, b"\x03\xE8"));
+            peer.say(b"");
+        }
+    }));
+    let outgoing = async move {
+        while let Some(mut buf) = reader.read().await {
+            sender.send(&mut buf[..]).await.unwrap();
+        }
+        sender.close().await.unwrap();
+    };
+    let incoming = async move {
+        let mut data = Vec::new();
+        loop {
+            data.clear();
+            if receiver.receive_data(&mut data).await.is_err() {
+                break;
+            }
+            writer.write(&data).unwrap();
+        }
+    };
+    futures_lite::future::block_on(zip(incoming, outgoing));
+    assert!(script.dropped.get());
+    let wire = script.take_written();
+    assert_eq!(wire, b"\x8A\x00\x82\x06onetwo\x88\x02\x03\xE8");
+}
