@@ -72,7 +72,12 @@ impl Request {
         if parsed.version != Some(1) {
             return Err(HandshakeError::HttpVersion);
         }
-        let mut headers = Headers::default();
+        let text_len = parsed
+            .headers
+            .iter()
+            .map(|header| header.name.len().saturating_add(header.value.len()));
+        let mut headers =
+            Headers::with_capacity(parsed.headers.len(), text_len.fold(0, usize::saturating_add));
         for header in parsed.headers.iter() {
             headers.push(header.name, header.value.trim_ascii());
         }
@@ -94,16 +99,51 @@ impl Request {
     /// Any mark of a handshake (`Upgrade: websocket`, `Sec-WebSocket-Key` or `Sec-WebSocket-Version`) makes a
     /// request one, so that a handshake from which a proxy took `Upgrade` away is told so, and not answered with
     /// a page. An `Upgrade` to something else is ignored, as a server may (RFC 9110, section 7.8).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     \r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert!(request.is_upgrade());
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn is_upgrade(&self) -> bool {
         self.key.is_some()
     }
 
     /// The method, in the case it came in, as in `GET`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.method(), "POST");
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn method(&self) -> &str {
         &self.method
     }
 
     /// The request target as it came: `/chat?x=1`, `http://example.com/chat?x=1`, or `*`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat?room=7 HTTP/1.1\r\nHost: example.com\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.target(), "/chat?room=7");
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn target(&self) -> &str {
         &self.target
     }
@@ -131,12 +171,34 @@ impl Request {
     }
 
     /// What follows the first `?`, as it came; `None` if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat?room=7 HTTP/1.1\r\nHost: example.com\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.query(), Some("room=7"));
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn query(&self) -> Option<&str> {
         self.path_and_query().split_once('?').map(|(_, query)| query)
     }
 
     /// The host the client means, with the port if it named one: that of a target in absolute form, else that of
     /// `Host` (RFC 9112, section 3.2.2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: example.com:8080\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.host(), "example.com:8080");
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn host(&self) -> &str {
         match self.absolute() {
             Some((authority, _)) => authority,
@@ -146,6 +208,17 @@ impl Request {
 
     /// The `Origin`: where the page was served from that asks, or `null`. `None` comes from a client that is no
     /// browser, or from a plain request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.origin(), Some("https://a"));
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn origin(&self) -> Option<&str> {
         self.headers.get_str("origin")
     }
@@ -177,6 +250,17 @@ impl Request {
     }
 
     /// All headers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\nCookie: session=7\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.headers().get_str("cookie"), Some("session=7"));
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn headers(&self) -> &Headers {
         &self.headers
     }

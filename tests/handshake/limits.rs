@@ -1,11 +1,14 @@
 //! A head has a size, and costs what its size costs (T9).
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use unsync_websocket::{Config, HandshakeError, NoTimer, Server};
 
-use crate::wire::{Reply, Wire, upgrade};
+use unsync_websocket_test_alloc::Scope;
+
+use crate::wire::{Clock, Read, Reply, Wire, poll, upgrade};
 
 /// Receives `bytes`, however long they are; the error, and the status that was answered.
 fn refusal(bytes: &[u8]) -> (HandshakeError, Option<u16>) {
@@ -121,4 +124,33 @@ fn the_cost_of_a_head_is_linear_byte_by_byte() {
     let best = ratios.fold(f64::INFINITY, f64::min);
 
     assert!(best < 2.3, "twice the bytes cost {best:.2} times as much");
+}
+
+#[test]
+fn a_thousand_slow_peers_cost_24_kib_each_at_most_and_leave_nothing() {
+    let head = upgrade("/", &format!("X: {}\r\n", "x".repeat(16 << 10)));
+    let head = &head[..(16 << 10) - 1];
+    let scope = Scope::new();
+    let clock = Clock::new();
+    let mut pending: Vec<_> = (0..1000)
+        .map(|_| {
+            let (wire, _) = Wire::new([Read::Bytes(head.to_vec()), Read::Hang]);
+            Box::pin(Server::with_timer(wire, clock.clone()).accept())
+        })
+        .collect();
+    assert!(pending.iter_mut().all(|accepting| poll(accepting).is_pending()));
+    let each = scope.live() / 1000;
+    assert!(each <= 24 << 10, "{each} bytes a pending handshake");
+
+    clock.advance(Duration::from_secs(10));
+
+    for accepting in &mut pending {
+        assert!(matches!(
+            poll(accepting),
+            Poll::Ready(Err(HandshakeError::RequestTimeout))
+        ));
+    }
+    drop(pending);
+    drop(clock);
+    assert_eq!(scope.live(), 0);
 }
