@@ -21,15 +21,16 @@
 //!     Ok(ws.close().await?)
 //! }
 //!
-//! let executor = LocalExecutor::new();
-//! async_io::block_on(executor.run(async {
-//!     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 9001))?;
-//!     loop {
-//!         let (stream, _) = listener.accept().await?;
-//!         executor.spawn(async { echo(stream).await.unwrap_or_else(|error| eprintln!("{error}")) }).detach();
-//!     }
-//! }))
-//! # as std::io::Result<()>;
+//! fn main() -> std::io::Result<()> {
+//!     let executor = LocalExecutor::new();
+//!     async_io::block_on(executor.run(async {
+//!         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 9001))?;
+//!         while let Ok((stream, _)) = listener.accept().await {
+//!             executor.spawn(async { echo(stream).await.unwrap_or_else(|error| eprintln!("{error}")) }).detach();
+//!         }
+//!         Ok(())
+//!     }))
+//! }
 //! ```
 //!
 //! `examples/echo_server.rs` is this with limits, origins and a [cork](WebSocket::cork). `examples/battle` is a game that

@@ -1006,3 +1006,30 @@ fn the_essay_s_two_loops_run_side_by_side() {
     let wire = script.take_written();
     assert_eq!(wire, b"\x8A\x00\x82\x06onetwo\x88\x02\x03\xE8");
 }
+
+#[test]
+fn answers_to_good_messages_leave_before_the_close_over_a_bad_one() {
+    for corked in [true, false] {
+        let (script, mut websocket) = connect(Role::Server, Config::new());
+        script.say(&[text("good"), masked(0xA1, b"bad"), masked(0x89, b"")].concat());
+        let hand = Hand::new();
+        let echo = async |ws: &mut WebSocket<Stream>| {
+            loop {
+                match ws.receiver.receive().await {
+                    Ok(Incoming::Message(message)) => ws.sender.send(message).await.unwrap(),
+                    Ok(_) => {}
+                    Err(error) => break error,
+                }
+            }
+        };
+        let end = if corked {
+            ready(hand.once(websocket.cork(echo)))
+        } else {
+            ready(hand.once(echo(&mut websocket)))
+        };
+        assert!(matches!(end, Error::Protocol(_)));
+        let wire = script.take_written();
+        assert_eq!(wire[..6], *b"\x81\x04good");
+        assert_eq!((wire[6], wire[8..10].to_vec()), (0x88, vec![0x03, 0xEA]));
+    }
+}

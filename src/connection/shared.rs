@@ -343,9 +343,7 @@ impl<T> Shared<T> {
         {
             let mut state = self.state.borrow_mut();
             state.end_input(Error::Protocol(error));
-            state
-                .outbound
-                .close_now(Some(&CloseFrame::new(error.close_code(), &error.to_string())));
+            state.outbound.close(Some(&CloseFrame::new(error.close_code(), &error.to_string())));
         }
         log::debug!("websocket: {error}");
         self.arm();
