@@ -81,9 +81,7 @@ impl Error {
             Self::Closed(frame) => Self::Closed(frame.clone()),
             Self::Closing => Self::Closing,
             Self::Protocol(error) => Self::Protocol(*error),
-            Self::EndOfStream { inside_message } => Self::EndOfStream {
-                inside_message: *inside_message,
-            },
+            Self::EndOfStream { inside_message } => Self::EndOfStream { inside_message: *inside_message },
             Self::Io(error) => Self::Io(match error.raw_os_error() {
                 Some(code) => io::Error::from_raw_os_error(code),
                 None => io::Error::new(error.kind(), error.to_string()),
@@ -103,17 +101,11 @@ impl fmt::Display for Error {
             Self::Closed(None) => f.write_str("the peer closed the connection"),
             Self::Closed(Some(frame)) => {
                 write!(f, "the peer closed the connection with {}", frame.code())?;
-                if frame.reason().is_empty() {
-                    Ok(())
-                } else {
-                    write!(f, " ({:?})", frame.reason())
-                }
+                if frame.reason().is_empty() { Ok(()) } else { write!(f, " ({:?})", frame.reason()) }
             }
             Self::Closing => f.write_str("the connection has been closed on this side"),
             Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
-            Self::EndOfStream {
-                inside_message: false,
-            } => f.write_str("the stream ended without a close"),
+            Self::EndOfStream { inside_message: false } => f.write_str("the stream ended without a close"),
             Self::EndOfStream { inside_message: true } => f.write_str("the stream ended inside a message"),
             Self::Io(error) => write!(f, "the stream failed: {error}"),
             Self::CloseTimeout => f.write_str("the closing handshake took too long"),

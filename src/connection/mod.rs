@@ -88,12 +88,7 @@ impl<T> WebSocket<T> {
         };
         let shared = Rc::new(Shared::new(stream, role, config, timer, half_close, subprotocol));
         let reading = Reading::new(role, limits, read_ahead);
-        Self {
-            sender: Sender {
-                shared: Rc::clone(&shared),
-            },
-            receiver: Receiver { shared, reading },
-        }
+        Self { sender: Sender { shared: Rc::clone(&shared) }, receiver: Receiver { shared, reading } }
     }
 
     /// The halves, to be used side by side: in one task, or in two of the same thread.
@@ -124,10 +119,7 @@ impl<T> WebSocket<T> {
     /// assert!(websocket.into_inner().is_some());
     /// # Ok::<(), unsync_websocket::ReuniteError<futures_lite::io::Cursor<Vec<u8>>>>(())
     /// ```
-    #[expect(
-        clippy::result_large_err,
-        reason = "both halves are handed back, and they are that large"
-    )]
+    #[expect(clippy::result_large_err, reason = "both halves are handed back, and they are that large")]
     pub fn reunite(sender: Sender<T>, receiver: Receiver<T>) -> Result<Self, ReuniteError<T>> {
         if Rc::ptr_eq(&sender.shared, &receiver.shared) {
             Ok(Self { sender, receiver })

@@ -188,10 +188,7 @@ impl Reading {
                 None => self.inbound.receive(input),
             };
             self.budget.frames = self.budget.frames.saturating_add(1);
-            self.budget.bytes = self
-                .budget
-                .bytes
-                .saturating_add(before.saturating_sub(input.len()));
+            self.budget.bytes = self.budget.bytes.saturating_add(before.saturating_sub(input.len()));
             match event {
                 Ok(None) => return Parsed::NeedMore,
                 Ok(Some(Event::Fragment)) => {}

@@ -156,11 +156,7 @@ impl<T> Shared<T> {
                 outbound: outbound.with_sizes(config.fragment, config.outbox),
                 unflushed: false,
                 input: if cause.is_none() { Input::Open } else { Input::Over },
-                output: if cause.is_none() {
-                    Output::Open
-                } else {
-                    Output::Broken
-                },
+                output: if cause.is_none() { Output::Open } else { Output::Broken },
                 cause,
                 drained: 0,
             }),
@@ -200,12 +196,7 @@ impl<T> Shared<T> {
 
     /// The peer's Close, if that is how it ended.
     pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
-        self.state
-            .borrow()
-            .cause
-            .as_ref()
-            .and_then(Error::close_frame)
-            .cloned()
+        self.state.borrow().cause.as_ref().and_then(Error::close_frame).cloned()
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -300,8 +291,7 @@ impl<T> Shared<T> {
     /// Starts the clock of the closing handshake, once.
     fn arm(&self) {
         if self.deadline.get().is_none() {
-            self.deadline
-                .set(self.timer.now().checked_add(self.close_timeout));
+            self.deadline.set(self.timer.now().checked_add(self.close_timeout));
         }
     }
 
@@ -317,11 +307,7 @@ impl<T> Shared<T> {
             *alarm = self.timer.sleep_until(deadline);
         }
         let Some(sleep) = alarm.as_mut() else { return };
-        if sleep
-            .as_mut()
-            .poll(&mut Context::from_waker(self.hub.waker()))
-            .is_ready()
-        {
+        if sleep.as_mut().poll(&mut Context::from_waker(self.hub.waker())).is_ready() {
             drop(alarm);
             self.finish(Error::CloseTimeout);
         }
@@ -352,9 +338,7 @@ impl<T> Shared<T> {
 
     /// The stream ended without a Close. What was accepted still leaves, until the close deadline.
     pub(crate) fn stream_ended(&self, inside_message: bool, me: Slot) {
-        self.state
-            .borrow_mut()
-            .end_input(Error::EndOfStream { inside_message });
+        self.state.borrow_mut().end_input(Error::EndOfStream { inside_message });
         self.arm();
         self.hand_off(Some(me));
     }
@@ -381,16 +365,8 @@ impl<T> Shared<T> {
     fn tear_down(&self) {
         self.state.borrow_mut().output = Output::Broken;
         self.deadline.set(None);
-        let alarm = self
-            .alarm
-            .try_borrow_mut()
-            .ok()
-            .and_then(|mut alarm| alarm.take());
-        let stream = self
-            .stream
-            .try_borrow_mut()
-            .ok()
-            .and_then(|mut stream| stream.take());
+        let alarm = self.alarm.try_borrow_mut().ok().and_then(|mut alarm| alarm.take());
+        let stream = self.stream.try_borrow_mut().ok().and_then(|mut stream| stream.take());
         drop((alarm, stream));
         self.hub.wake_all();
     }
@@ -635,11 +611,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         if let Some(error) = self.send_error() {
             return Poll::Ready(Err(error));
         }
-        if self.state.borrow().outbound.has_room() {
-            Poll::Ready(Ok(()))
-        } else {
-            self.park(Slot::Sender)
-        }
+        if self.state.borrow().outbound.has_room() { Poll::Ready(Ok(())) } else { self.park(Slot::Sender) }
     }
 
     /// Appends to the outbox; there must be room.
@@ -948,21 +920,14 @@ impl<T> Shared<T> {
 /// A stream that claims to have moved more than it was given is broken.
 fn checked(count: usize, len: usize) -> io::Result<usize> {
     if count > len {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the stream counts more bytes than it was given",
-        ))
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the stream counts more bytes than it was given"))
     } else {
         Ok(count)
     }
 }
 
 fn checked_write(count: usize, len: usize) -> io::Result<usize> {
-    if count == 0 && len > 0 {
-        Err(io::ErrorKind::WriteZero.into())
-    } else {
-        checked(count, len)
-    }
+    if count == 0 && len > 0 { Err(io::ErrorKind::WriteZero.into()) } else { checked(count, len) }
 }
 
 fn poll_write_batch<T: AsyncWrite>(
@@ -972,17 +937,11 @@ fn poll_write_batch<T: AsyncWrite>(
 ) -> Poll<io::Result<usize>> {
     if !batch.is_vectored() {
         let len = batch.first().len();
-        return stream
-            .poll_write(cx, batch.first())
-            .map(|result| checked_write(result?, len));
+        return stream.poll_write(cx, batch.first()).map(|result| checked_write(result?, len));
     }
     batch.with_slices(|slices| {
-        let len = slices
-            .iter()
-            .fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
-        stream
-            .poll_write_vectored(cx, slices)
-            .map(|result| checked_write(result?, len))
+        let len = slices.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
+        stream.poll_write_vectored(cx, slices).map(|result| checked_write(result?, len))
     })
 }
 
@@ -993,15 +952,11 @@ fn poll_write_frame<T: AsyncWrite>(
     payload: &[u8],
 ) -> Poll<io::Result<usize>> {
     if header.is_empty() {
-        return stream
-            .poll_write(cx, payload)
-            .map(|result| checked_write(result?, payload.len()));
+        return stream.poll_write(cx, payload).map(|result| checked_write(result?, payload.len()));
     }
     let len = header.len().saturating_add(payload.len());
     let slices = [io::IoSlice::new(header), io::IoSlice::new(payload)];
-    stream
-        .poll_write_vectored(cx, &slices)
-        .map(|result| checked_write(result?, len))
+    stream.poll_write_vectored(cx, &slices).map(|result| checked_write(result?, len))
 }
 
 impl<T> fmt::Debug for Shared<T> {
@@ -1009,9 +964,7 @@ impl<T> fmt::Debug for Shared<T> {
         let mut debug = f.debug_struct("Connection");
         debug.field("role", &self.role);
         if let Ok(state) = self.state.try_borrow() {
-            debug
-                .field("queued", &state.outbound.queued())
-                .field("cause", &state.cause);
+            debug.field("queued", &state.outbound.queued()).field("cause", &state.cause);
         }
         debug.finish_non_exhaustive()
     }

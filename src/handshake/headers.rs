@@ -32,10 +32,7 @@ pub struct Headers {
 impl Headers {
     /// Room for `count` headers, with `len` bytes of names and values.
     pub(crate) fn with_capacity(count: usize, len: usize) -> Self {
-        Self {
-            text: Vec::with_capacity(len),
-            ends: Vec::with_capacity(count.saturating_mul(2)),
-        }
+        Self { text: Vec::with_capacity(len), ends: Vec::with_capacity(count.saturating_mul(2)) }
     }
 
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) {
@@ -96,9 +93,7 @@ impl Headers {
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.iter()
-            .filter(move |(given, _)| given.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.iter().filter(move |(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// All headers, in order, as name and value.
@@ -174,8 +169,7 @@ impl Headers {
 
     /// Whether the list called `name` has `token`, in whatever case.
     pub(crate) fn names(&self, name: &str, token: &str) -> bool {
-        self.members(name)
-            .any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+        self.members(name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
     }
 }
 
@@ -187,9 +181,7 @@ impl fmt::Debug for Headers {
                 write!(f, "{} bytes", self.0)
             }
         }
-        f.debug_map()
-            .entries(self.iter().map(|(name, value)| (name, Bytes(value.len()))))
-            .finish()
+        f.debug_map().entries(self.iter().map(|(name, value)| (name, Bytes(value.len())))).finish()
     }
 }
 

@@ -35,12 +35,7 @@ pub struct Response<T> {
 impl<T> Response<T> {
     /// An answer with `status`, with nothing in it yet.
     pub(crate) fn new(link: Link<T>, status: u16, mode: BodyMode) -> Self {
-        Self {
-            link,
-            mode,
-            answer: Answer::new(status),
-            local: PhantomData,
-        }
+        Self { link, mode, answer: Answer::new(status), local: PhantomData }
     }
 
     /// Adds a header. A name that is no token, a control character in the value, and the headers that tell where
@@ -98,12 +93,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> IntoFuture for Response<T> {
             Err(fault) => (Answer::to_fault(&fault), Some(fault)),
         };
         let bytes = answer.map(|answer| answer.encode(self.mode)).unwrap_or_default();
-        Responding {
-            link: self.link,
-            farewell: Farewell::new(bytes),
-            fault,
-            local: PhantomData,
-        }
+        Responding { link: self.link, farewell: Farewell::new(bytes), fault, local: PhantomData }
     }
 }
 
@@ -156,16 +146,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Responding<T> {
 
 impl<T> fmt::Debug for Response<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response")
-            .field("answer", &self.answer)
-            .finish_non_exhaustive()
+        f.debug_struct("Response").field("answer", &self.answer).finish_non_exhaustive()
     }
 }
 
 impl<T> fmt::Debug for Responding<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Responding")
-            .field("fault", &self.fault)
-            .finish_non_exhaustive()
+        f.debug_struct("Responding").field("fault", &self.fault).finish_non_exhaustive()
     }
 }

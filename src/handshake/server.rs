@@ -72,10 +72,7 @@ impl<T> Server<T> {
     }
 
     /// What ends the writing side, for streams whose `poll_close` does not: a runtime knows its own.
-    #[cfg_attr(
-        not(feature = "async-io"),
-        expect(dead_code, reason = "no runtime is compiled in")
-    )]
+    #[cfg_attr(not(feature = "async-io"), expect(dead_code, reason = "no runtime is compiled in"))]
     pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
         self.link.half_close = half_close;
         self
@@ -236,17 +233,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
     /// # }).unwrap();
     /// ```
     pub async fn receive_request(self) -> Result<ServerRequest<T>, HandshakeError> {
-        let Self {
-            mut link,
-            config,
-            origins,
-            fault,
-        } = self;
+        let Self { mut link, config, origins, fault } = self;
         link.start(config.handshake_timeout);
-        let limits = HeadLimits {
-            max_head: config.max_head,
-            max_headers: config.max_headers,
-        };
+        let limits = HeadLimits { max_head: config.max_head, max_headers: config.max_headers };
         let mut reader = HeadReader::new(limits);
         let received = match poll_fn(|cx| poll_head(&mut link, &mut reader, cx)).await {
             Ok(len) => {
@@ -273,15 +262,11 @@ fn poll_head<T: AsyncRead + Unpin>(
 ) -> Poll<Result<usize, HandshakeError>> {
     loop {
         let Poll::Ready(count) = link.poll_read(cx, reader.space()) else {
-            return link
-                .poll_deadline(cx)
-                .map(|()| Err(HandshakeError::RequestTimeout));
+            return link.poll_deadline(cx).map(|()| Err(HandshakeError::RequestTimeout));
         };
         let count = count?;
         if count == 0 {
-            return Poll::Ready(Err(HandshakeError::EndOfStream {
-                received: reader.bytes().len(),
-            }));
+            return Poll::Ready(Err(HandshakeError::EndOfStream { received: reader.bytes().len() }));
         }
         if let Some(len) = reader.fill(count)? {
             return Poll::Ready(Ok(len));
@@ -401,11 +386,7 @@ impl<T> ServerRequest<T> {
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
     pub fn into_parts(self) -> Parts<T> {
-        Parts {
-            stream: self.link.stream,
-            request: self.request,
-            read_ahead: self.read_ahead,
-        }
+        Parts { stream: self.link.stream, request: self.request, read_ahead: self.read_ahead }
     }
 
     /// The request that `parts` were, with deadlines by `timer`. The time for the handshake starts anew, with the
@@ -432,10 +413,7 @@ impl<T> ServerRequest<T> {
     }
 
     /// What ends the writing side, for streams whose `poll_close` does not: a runtime knows its own.
-    #[cfg_attr(
-        not(feature = "async-io"),
-        expect(dead_code, reason = "no runtime is compiled in")
-    )]
+    #[cfg_attr(not(feature = "async-io"), expect(dead_code, reason = "no runtime is compiled in"))]
     pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
         self.link.half_close = half_close;
         self
@@ -613,16 +591,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
     pub async fn accept(self) -> Result<WebSocket<T>, HandshakeError> {
-        let Self {
-            mut link,
-            config,
-            request,
-            read_ahead,
-            protocol,
-            extra,
-            fault,
-            local: _,
-        } = self;
+        let Self { mut link, config, request, read_ahead, protocol, extra, fault, local: _ } = self;
         link.start(config.handshake_timeout);
         let key = match (request.key(), fault) {
             (Some(key), None) => key,
@@ -636,21 +605,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
         let answer = encode_switching_protocols(&key.accept(), protocol.as_deref(), &extra);
         let mut outgoing = Outgoing::new(answer);
         poll_fn(|cx| outgoing.poll(&mut link, cx)).await?;
-        let Link {
-            stream,
-            timer,
-            half_close,
-            ..
-        } = link;
-        Ok(WebSocket::new(
-            stream,
-            Role::Server,
-            &config,
-            read_ahead,
-            timer,
-            half_close,
-            protocol,
-        ))
+        let Link { stream, timer, half_close, .. } = link;
+        Ok(WebSocket::new(stream, Role::Server, &config, read_ahead, timer, half_close, protocol))
     }
 }
 

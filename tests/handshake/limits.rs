@@ -46,10 +46,7 @@ fn a_hundred_headers_are_taken() {
 fn more_are_refused_however_many() {
     for count in [101, 200, 100_000] {
         let (error, status) = refusal(&with_headers(count));
-        assert!(
-            matches!(error, HandshakeError::TooManyHeaders { max: 100 }),
-            "{count}"
-        );
+        assert!(matches!(error, HandshakeError::TooManyHeaders { max: 100 }), "{count}");
         assert_eq!(status, Some(431));
     }
 }
@@ -64,10 +61,7 @@ fn a_head_of_16_kib_is_taken_and_a_longer_one_is_not() {
 
     for len in [spare + 1, 1 << 20] {
         let (error, status) = refusal(&upgrade("/", &lines(len)));
-        assert!(
-            matches!(error, HandshakeError::HeadTooLong { max: 16384 }),
-            "{error:?}"
-        );
+        assert!(matches!(error, HandshakeError::HeadTooLong { max: 16384 }), "{error:?}");
         assert_eq!(status, Some(431));
     }
     let (error, status) = refusal(&vec![b'A'; 1 << 20]);
@@ -79,12 +73,8 @@ fn a_head_of_16_kib_is_taken_and_a_longer_one_is_not() {
 fn the_limits_can_be_set() {
     let config = Config::new().max_head(100).max_headers(1);
     let (wire, _) = Wire::of(&with_headers(2));
-    let error = block_on(
-        Server::with_timer(wire, NoTimer)
-            .config(config.clone())
-            .receive_request(),
-    )
-    .unwrap_err();
+    let error =
+        block_on(Server::with_timer(wire, NoTimer).config(config.clone()).receive_request()).unwrap_err();
     assert!(matches!(error, HandshakeError::TooManyHeaders { max: 1 }));
 
     let (wire, _) = Wire::of(format!("GET /{} HTTP/1.1\r\n", "a".repeat(100)).as_bytes());
@@ -145,10 +135,7 @@ fn a_thousand_slow_peers_cost_24_kib_each_at_most_and_leave_nothing() {
     clock.advance(Duration::from_secs(10));
 
     for accepting in &mut pending {
-        assert!(matches!(
-            poll(accepting),
-            Poll::Ready(Err(HandshakeError::RequestTimeout))
-        ));
+        assert!(matches!(poll(accepting), Poll::Ready(Err(HandshakeError::RequestTimeout))));
     }
     drop(pending);
     drop(clock);

@@ -43,10 +43,7 @@ fn a_refused_peer_gets_the_answer_and_the_end_though_much_of_its_input_is_unread
         let reply = Reply::parse(&talking.join().unwrap());
         assert_eq!(reply.status, 400);
         reply.assert_last();
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "the end of the stream was told, not waited for"
-        );
+        assert!(started.elapsed() < Duration::from_secs(5), "the end of the stream was told, not waited for");
     }
 }
 
@@ -59,12 +56,7 @@ fn a_page_is_served_on_async_net_too() {
     let stream = async_net::TcpStream::from(Async::new(ours).unwrap());
     block_on(async {
         let request = Server::new(stream).receive_request().await.unwrap();
-        request
-            .respond(200)
-            .header("Content-Type", "text/html")
-            .body(page.as_str())
-            .await
-            .unwrap();
+        request.respond(200).header("Content-Type", "text/html").body(page.as_str()).await.unwrap();
     });
 
     let reply = Reply::parse(&talking.join().unwrap());
@@ -103,11 +95,7 @@ fn a_real_clock_ends_a_handshake_that_dribbles() {
     let refused = block_on(Server::new(Async::new(ours).unwrap()).config(config).accept());
 
     assert!(matches!(refused, Err(HandshakeError::RequestTimeout)));
-    assert!(
-        started.elapsed() < Duration::from_millis(700),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_millis(700), "{:?}", started.elapsed());
     dribbling.join().unwrap();
 }
 
@@ -119,10 +107,7 @@ fn a_hundred_slow_peers_do_not_hold_up_a_quick_one() {
         .into_iter()
         .map(|(ours, mut peer)| {
             peer.write_all(b"GET / HTTP/1.1\r\nHost: a").unwrap();
-            (
-                peer,
-                executor.spawn(Server::new(Async::new(ours).unwrap()).accept()),
-            )
+            (peer, executor.spawn(Server::new(Async::new(ours).unwrap()).accept()))
         })
         .unzip();
     let (ours, peer) = pair();
