@@ -9,8 +9,9 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use unsync_websocket::{Config, Role, WebSocket};
 
 use super::*;
+use crate::rules::Rules;
 use crate::wire::Event;
-use crate::wire::tests::events;
+use crate::wire::events;
 
 /// What a test works with: a server, and its insides.
 struct House<'m> {
@@ -23,7 +24,8 @@ struct House<'m> {
 
 /// Runs a test beside a server, which has no tick of its own: the test says when.
 fn with_server(test: impl AsyncFnOnce(House<'_>)) {
-    let manager = BattleManager::default();
+    // Some tests let years pass.
+    let manager = BattleManager::new(Rules { idle: u32::MAX, ..Rules::default() }).unwrap();
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(async {
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
