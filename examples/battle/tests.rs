@@ -124,7 +124,8 @@ fn the_page_comes_with_a_policy_and_unknown_paths_do_not() {
         for (path, kind, part) in [
             ("/", "text/html; charset=utf-8", "<canvas"),
             ("/style.css", "text/css; charset=utf-8", "#field"),
-            ("/battle.js", "text/javascript; charset=utf-8", "new WebSocket"),
+            ("/net.js", "text/javascript; charset=utf-8", "new WebSocket"),
+            ("/main.js", "text/javascript; charset=utf-8", "import"),
             ("/favicon.svg", "image/svg+xml", "<svg"),
             ("/favicon.ico", "image/svg+xml", "<svg"),
         ] {
