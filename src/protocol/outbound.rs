@@ -729,11 +729,14 @@ impl Outbound {
     }
 
     /// Ends a direct message whose sender goes away. `unwritten` is its payload from the place it has come to. If
-    /// nothing of it has been written, it is as if it had never been sent.
-    pub(crate) fn end_direct(&mut self, unwritten: &[u8], rest: Rest) {
-        let Some(direct) = self.direct.take() else { return };
+    /// nothing of it has been written, it is as if it had never been sent. Returns whether the message stays cut: it
+    /// has begun, and its end will not follow.
+    pub(crate) fn end_direct(&mut self, unwritten: &[u8], rest: Rest) -> bool {
+        let Some(direct) = self.direct.take() else {
+            return false;
+        };
         if direct.is_first && direct.header_written == 0 {
-            return;
+            return false;
         }
         let inside = direct.is_inside_frame();
         let (of_frame, mut of_message) = unwritten
@@ -768,6 +771,8 @@ impl Outbound {
         self.queued = self.queued.saturating_add(total(&chunks));
         chunks.append(&mut self.ready);
         self.ready = chunks;
+        // A frame that is finished and is the last one ends its message, too.
+        rest == Rest::Frame && !(inside && direct.message_left == 0)
     }
 }
 
