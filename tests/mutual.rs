@@ -38,7 +38,11 @@ fn both_ends_send_large_messages_with_pings_in_flight_and_always_finish() {
         |run| {
             let sim = Sim::new(run);
             let choices = sim.choices();
-            let lengths = || (0..choices.between(1, 2)).map(|_| choices.between(5_000, 80_000)).collect();
+            let lengths = || {
+                (0..choices.between(1, 2))
+                    .map(|_| choices.between(5_000, 80_000))
+                    .collect()
+            };
             let talk = Talk {
                 lengths: [lengths(), lengths()],
                 pings: [choices.between(1, 3), choices.between(1, 3)],
@@ -46,11 +50,17 @@ fn both_ends_send_large_messages_with_pings_in_flight_and_always_finish() {
                 stalled: false,
                 ..Talk::chosen(choices, 8)
             };
-            let config = Config::new().fragment(choices.of(&[1000, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+            let config = Config::new()
+                .fragment(choices.of(&[1000, 64 << 10]))
+                .outbox(choices.of(&[1, 64 << 10]));
             let net = Net::new(run.model).capacity(choices.of(&[1000, 4096]));
             let talked = talk.run(&sim, net, [config.clone(), config]);
             // Not every ping has a pong of its own (section 5.5.3), but the last one has.
-            assert!(talked.pongs[0] > 0 && talked.pongs[1] > 0, "pongs received: {:?}", talked.pongs);
+            assert!(
+                talked.pongs[0] > 0 && talked.pongs[1] > 0,
+                "pongs received: {:?}",
+                talked.pongs
+            );
         },
     );
 }
@@ -60,14 +70,24 @@ fn both_ends_of_tiny_pipes_always_finish() {
     each_seed_and_model("both_ends_of_tiny_pipes_always_finish", 2_000, |run| {
         let sim = Sim::new(run);
         let choices = sim.choices();
-        let lengths = || (0..choices.between(1, 3)).map(|_| choices.between(8, 200)).collect();
+        let lengths = || {
+            (0..choices.between(1, 3))
+                .map(|_| choices.between(8, 200))
+                .collect()
+        };
         let talk = Talk {
             lengths: [lengths(), lengths()],
             pings: [choices.between(1, 2), choices.between(1, 2)],
             ..Talk::chosen(choices, 8)
         };
-        let config = Config::new().fragment(choices.of(&[20, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
-        talk.run(&sim, Net::new(run.model).capacity(choices.between(1, 8)), [config.clone(), config]);
+        let config = Config::new()
+            .fragment(choices.of(&[20, 64 << 10]))
+            .outbox(choices.of(&[1, 64 << 10]));
+        talk.run(
+            &sim,
+            Net::new(run.model).capacity(choices.between(1, 8)),
+            [config.clone(), config],
+        );
     });
 }
 
@@ -76,21 +96,34 @@ fn every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes() {
     let mut runs = 0;
     for model in Model::ALL {
         // All twelve where wake-ups are lost most easily; the other models have their seeds.
-        let depth = if matches!(model, Model::KeepLast | Model::DropOnSuccess) { 12 } else { 8 };
+        let depth = if matches!(model, Model::KeepLast | Model::DropOnSuccess) {
+            12
+        } else {
+            8
+        };
         runs += Odometer::each_beginning(depth, 5_000_000, |choices| {
-            enumerated("every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes", model, choices, |run| {
-                let sim = Sim::new(run);
-                let talk = Talk {
-                    lengths: [vec![30], vec![30]],
-                    pings: [1, 1],
-                    one_task: [true, true],
-                    receiver_first: [false, true],
-                    receive_data: [false, false],
-                    drop_sender: false,
-                    stalled: false,
-                };
-                talk.run(&sim, Net::new(model).capacity(8).quiet(), [Config::new(), Config::new()]);
-            });
+            enumerated(
+                "every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes",
+                model,
+                choices,
+                |run| {
+                    let sim = Sim::new(run);
+                    let talk = Talk {
+                        lengths: [vec![30], vec![30]],
+                        pings: [1, 1],
+                        one_task: [true, true],
+                        receiver_first: [false, true],
+                        receive_data: [false, false],
+                        drop_sender: false,
+                        stalled: false,
+                    };
+                    talk.run(
+                        &sim,
+                        Net::new(model).capacity(8).quiet(),
+                        [Config::new(), Config::new()],
+                    );
+                },
+            );
         });
     }
     eprintln!("{runs} runs");
@@ -132,13 +165,20 @@ fn a_64_mib_send_stalled_by_a_peer_that_does_not_read_and_one_ping_and_the_recei
         for id in 0..AFTER {
             book.borrow_mut().begins(id);
             book.borrow_mut().became(id, Sent::Certainly);
-            net.inject(1, &slow::frame(slow::From::Client, true, slow::BINARY, &ledger::binary(id, 500)));
+            net.inject(
+                1,
+                &slow::frame(slow::From::Client, true, slow::BINARY, &ledger::binary(id, 500)),
+            );
         }
         let outcome = sim.run_unjudged();
         assert_eq!((outcome.parked, outcome.starved.len()), (vec!["sends 64 MiB"], 0));
         assert!(!*sent.borrow());
         book.borrow().settle();
-        assert_eq!(book.borrow().received_count(), AFTER as usize, "all received while the send is stuck");
+        assert_eq!(
+            book.borrow().received_count(),
+            AFTER as usize,
+            "all received while the send is stuck"
+        );
 
         // Now the peer reads. The pong comes at the first frame boundary, and the message whole.
         sim.spawn_idle("peer", async move {
@@ -154,7 +194,11 @@ fn a_64_mib_send_stalled_by_a_peer_that_does_not_read_and_one_ping_and_the_recei
         };
         assert_eq!(pong, b"the one");
         assert_eq!((ledger::binary_id(data), data.len()), (1, LEN));
-        let pong_at = seen.frames.iter().position(|frame| frame.opcode == slow::PONG).unwrap();
+        let pong_at = seen
+            .frames
+            .iter()
+            .position(|frame| frame.opcode == slow::PONG)
+            .unwrap();
         assert!(pong_at <= 1, "the pong waited for {pong_at} fragments");
     });
 }

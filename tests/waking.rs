@@ -44,23 +44,35 @@ fn talk(run: &Run, longest: usize, capacities: &[usize], fragments: &[usize]) {
     let fragment = choices.of(fragments);
     let config = Config::new().outbox(outbox).fragment(fragment);
     let net = Net::new(run.model).capacity(choices.of(capacities));
-    run.trace.say(format!("{talk:?}, outbox {outbox}, fragment {fragment}, {net:?}"));
+    run.trace
+        .say(format!("{talk:?}, outbox {outbox}, fragment {fragment}, {net:?}"));
     let talked = talk.run(&sim, net, [config.clone(), config]);
     let polls = talked.outcome.polls;
-    assert!(polls <= ceiling(&talked), "{polls} polls, {} allowed: {:?}", ceiling(&talked), talked.outcome);
+    assert!(
+        polls <= ceiling(&talked),
+        "{polls} polls, {} allowed: {:?}",
+        ceiling(&talked),
+        talked.outcome
+    );
 }
 
 #[test]
 fn two_halves_never_lose_a_wake_up() {
-    each_seed_and_model("two_halves_never_lose_a_wake_up", 10_000, |run| talk(run, 120, &[16, 40, 300], &[10, 64 << 10]));
+    each_seed_and_model("two_halves_never_lose_a_wake_up", 10_000, |run| {
+        talk(run, 120, &[16, 40, 300], &[10, 64 << 10])
+    });
 }
 
 #[test]
 fn two_halves_never_lose_a_wake_up_with_messages_written_from_where_they_lie() {
     // From 16 KiB on a server's messages go past the outbox.
-    each_seed_and_model("two_halves_never_lose_a_wake_up_with_messages_written_from_where_they_lie", 150, |run| {
-        talk(run, 40 << 10, &[900, 5000, 20_000], &[1000, 64 << 10]);
-    });
+    each_seed_and_model(
+        "two_halves_never_lose_a_wake_up_with_messages_written_from_where_they_lie",
+        150,
+        |run| {
+            talk(run, 40 << 10, &[900, 5000, 20_000], &[1000, 64 << 10]);
+        },
+    );
 }
 
 #[test]
@@ -69,19 +81,28 @@ fn every_order_of_the_first_steps_comes_to_the_same_end() {
     for model in Model::ALL {
         for one_task in [false, true] {
             runs += Odometer::each_beginning(9, 2_000_000, |choices| {
-                enumerated("every_order_of_the_first_steps_comes_to_the_same_end", model, choices, |run| {
-                    let sim = Sim::new(run);
-                    let talk = Talk {
-                        lengths: [vec![9, 8], vec![12]],
-                        pings: [1, 1],
-                        one_task: [one_task; 2],
-                        receiver_first: [false, true],
-                        receive_data: [false, true],
-                        drop_sender: false,
-                        stalled: false,
-                    };
-                    talk.run(&sim, Net::new(model).capacity(11).quiet(), [Config::new(), Config::new()]);
-                });
+                enumerated(
+                    "every_order_of_the_first_steps_comes_to_the_same_end",
+                    model,
+                    choices,
+                    |run| {
+                        let sim = Sim::new(run);
+                        let talk = Talk {
+                            lengths: [vec![9, 8], vec![12]],
+                            pings: [1, 1],
+                            one_task: [one_task; 2],
+                            receiver_first: [false, true],
+                            receive_data: [false, true],
+                            drop_sender: false,
+                            stalled: false,
+                        };
+                        talk.run(
+                            &sim,
+                            Net::new(model).capacity(11).quiet(),
+                            [Config::new(), Config::new()],
+                        );
+                    },
+                );
             });
         }
     }
@@ -94,7 +115,12 @@ fn two_blocked_halves_do_not_spin() {
     for len in [100, 40 << 10] {
         for model in Model::ALL {
             for receiver_first in [false, true] {
-                let run = Run { seed: 0, model, choices: kit::choices::Chooser::seeded(0), trace: Default::default() };
+                let run = Run {
+                    seed: 0,
+                    model,
+                    choices: kit::choices::Chooser::seeded(0),
+                    trace: Default::default(),
+                };
                 let sim = Sim::new(&run);
                 let net = Net::new(model).capacity(16).quiet();
                 let (net, [server, client]) = pair(&sim, net, [Config::new().outbox(1), Config::new()]);
@@ -108,13 +134,23 @@ fn two_blocked_halves_do_not_spin() {
                 };
                 let receives = async move { panic!("received {:?}", receiver.receive().await) };
                 let ids = if receiver_first {
-                    [sim.spawn_idle("receives", receives), sim.spawn_idle("sends", sends)]
+                    [
+                        sim.spawn_idle("receives", receives),
+                        sim.spawn_idle("sends", sends),
+                    ]
                 } else {
-                    [sim.spawn_idle("sends", sends), sim.spawn_idle("receives", receives)]
+                    [
+                        sim.spawn_idle("sends", sends),
+                        sim.spawn_idle("receives", receives),
+                    ]
                 };
                 sim.run_in_no_time();
                 let polls = ids.map(|id| sim.polls(id));
-                assert!(polls.iter().sum::<usize>() <= 10, "{}: {polls:?} polls, {len} bytes", model.name());
+                assert!(
+                    polls.iter().sum::<usize>() <= 10,
+                    "{}: {polls:?} polls, {len} bytes",
+                    model.name()
+                );
                 assert_eq!(net.in_flight(0), 16, "the socket is full");
                 drop(client);
             }
@@ -126,33 +162,37 @@ fn two_blocked_halves_do_not_spin() {
 fn a_hand_off_wakes_the_sender_that_waits_while_the_receiver_s_pong_goes_through() {
     // The story of section 4.1: the sender waits in a full socket, a PING arrives, the socket drains a little, the
     // receiver's write succeeds, and on some transports that unregisters the sender.
-    each_seed_and_model("a_hand_off_wakes_the_sender_that_waits_while_the_receiver_s_pong_goes_through", 500, |run| {
-        let sim = Sim::new(run);
-        let (net, stream, mut peer) = SimNet::new(&sim, Net::new(run.model).capacity(32).noise(20));
-        let (mut sender, mut receiver) = socket(&sim, stream, Config::new().outbox(1)).split();
-        let total = 3 * (2 + 60);
-        sim.spawn("sends", async move {
-            for id in 0..3 {
-                sender.send(&ledger::binary(id, 60)).await.unwrap();
-            }
-            sender.flush().await.unwrap();
-        });
-        sim.spawn_idle("receives", async move { drop(receiver.receive().await) });
-        let pings = sim.choices().between(1, 5);
-        let ping = slow::frame(slow::From::Client, true, slow::PING, b"?");
-        sim.spawn("peer", async move {
-            let mut buf = [0; 1];
-            for byte in 0..total {
-                if byte % 40 == 0 && byte / 40 < pings {
-                    net.inject(1, &ping);
+    each_seed_and_model(
+        "a_hand_off_wakes_the_sender_that_waits_while_the_receiver_s_pong_goes_through",
+        500,
+        |run| {
+            let sim = Sim::new(run);
+            let (net, stream, mut peer) = SimNet::new(&sim, Net::new(run.model).capacity(32).noise(20));
+            let (mut sender, mut receiver) = socket(&sim, stream, Config::new().outbox(1)).split();
+            let total = 3 * (2 + 60);
+            sim.spawn("sends", async move {
+                for id in 0..3 {
+                    sender.send(&ledger::binary(id, 60)).await.unwrap();
                 }
-                peer.read_exact(&mut buf).await.unwrap();
-            }
-            // The pongs are read, too, and the socket stays.
-            while peer.read(&mut buf).await.unwrap() > 0 {}
-        });
-        let outcome = sim.run_unjudged();
-        assert_eq!(outcome.parked, ["peer"], "all but the peer have finished");
-        assert!(outcome.starved.is_empty(), "{:?}", outcome.starved);
-    });
+                sender.flush().await.unwrap();
+            });
+            sim.spawn_idle("receives", async move { drop(receiver.receive().await) });
+            let pings = sim.choices().between(1, 5);
+            let ping = slow::frame(slow::From::Client, true, slow::PING, b"?");
+            sim.spawn("peer", async move {
+                let mut buf = [0; 1];
+                for byte in 0..total {
+                    if byte % 40 == 0 && byte / 40 < pings {
+                        net.inject(1, &ping);
+                    }
+                    peer.read_exact(&mut buf).await.unwrap();
+                }
+                // The pongs are read, too, and the socket stays.
+                while peer.read(&mut buf).await.unwrap() > 0 {}
+            });
+            let outcome = sim.run_unjudged();
+            assert_eq!(outcome.parked, ["peer"], "all but the peer have finished");
+            assert!(outcome.starved.is_empty(), "{:?}", outcome.starved);
+        },
+    );
 }

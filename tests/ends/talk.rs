@@ -135,7 +135,9 @@ impl Talk {
     pub fn chosen(choices: &Chooser, longest: usize) -> Self {
         let lengths = || {
             let count = choices.between(1, 4);
-            (0..count).map(|_| choices.between(ledger::SHORTEST, longest)).collect()
+            (0..count)
+                .map(|_| choices.between(ledger::SHORTEST, longest))
+                .collect()
         };
         let one_in_two = || [choices.one_in(2), choices.one_in(2)];
         Self {
@@ -186,14 +188,24 @@ impl Talk {
         }
         let outcome = sim.run();
         let seconds = u64::from(self.stalled);
-        assert_eq!(outcome.elapsed.as_secs_f64(), seconds as f64, "something waited for an alarm");
+        assert_eq!(
+            outcome.elapsed.as_secs_f64(),
+            seconds as f64,
+            "something waited for an alarm"
+        );
         self.check(&net, &books);
-        Talked { outcome, net, pongs: pongs.map(|pongs| pongs.get()) }
+        Talked {
+            outcome,
+            net,
+            pongs: pongs.map(|pongs| pongs.get()),
+        }
     }
 
     fn spawn(&self, sim: &Sim, part: Rc<Part>, halves: (Sender<SimStream>, Receiver<SimStream>)) {
-        const NAMES: [[&str; 3]; 2] =
-            [["server", "server sends", "server receives"], ["client", "client sends", "client receives"]];
+        const NAMES: [[&str; 3]; 2] = [
+            ["server", "server sends", "server receives"],
+            ["client", "client sends", "client receives"],
+        ];
         let end = part.end;
         let (sender, receiver) = halves;
         let again = part.clone();
@@ -201,10 +213,14 @@ impl Talk {
         let receives = async move { again.receive(receiver).await };
         match (self.one_task[end], self.receiver_first[end]) {
             (true, false) => {
-                sim.spawn(NAMES[end][0], async { let ((), ()) = zip(sends, receives).await; });
+                sim.spawn(NAMES[end][0], async {
+                    let ((), ()) = zip(sends, receives).await;
+                });
             }
             (true, true) => {
-                sim.spawn(NAMES[end][0], async { let ((), ()) = zip(receives, sends).await; });
+                sim.spawn(NAMES[end][0], async {
+                    let ((), ()) = zip(receives, sends).await;
+                });
             }
             (false, false) => {
                 sim.spawn(NAMES[end][1], sends);
@@ -224,7 +240,11 @@ impl Talk {
             assert_eq!(book.received_count(), self.lengths[end].len());
             let seen = wire::check_closed(FROM[end], &net.recorded(end));
             assert_eq!(wire::close_code(&seen), Some(1000));
-            let pings = seen.events.iter().filter(|event| matches!(event, Event::Ping(_))).count();
+            let pings = seen
+                .events
+                .iter()
+                .filter(|event| matches!(event, Event::Ping(_)))
+                .count();
             assert_eq!(pings, self.pings[end] * self.lengths[end].len());
             assert!(net.is_dropped(end), "end {end} keeps its stream after the close");
         }

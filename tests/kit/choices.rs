@@ -65,7 +65,14 @@ impl Odometer {
 
     /// As [`each`](Self::each), but only the first `depth` decisions are tried in all ways; those after them are 0.
     pub fn each_beginning(depth: usize, most: u64, run: impl FnMut(&Chooser)) -> u64 {
-        Self::each_of(Self { depth: Some(depth), ..Self::default() }, most, run)
+        Self::each_of(
+            Self {
+                depth: Some(depth),
+                ..Self::default()
+            },
+            most,
+            run,
+        )
     }
 
     fn each_of(odometer: Self, most: u64, mut run: impl FnMut(&Chooser)) -> u64 {
