@@ -338,7 +338,7 @@ impl<T> Shared<T> {
         self.hand_off(Some(me));
     }
 
-    /// The peer broke a rule: it is told so at once, and nothing else any more (section 7.1.7).
+    /// The peer broke a rule: it is told so, after the answers to what it said before (section 7.1.7).
     pub(crate) fn peer_failed(&self, error: ProtocolError, me: Slot) {
         {
             let mut state = self.state.borrow_mut();

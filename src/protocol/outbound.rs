@@ -321,7 +321,8 @@ impl Direct {
 pub(crate) enum Rest {
     /// All of it is sent.
     Message,
-    /// The frame that has begun is finished, and no further one follows: the message never looks whole.
+    /// The frame that has begun is finished, and of all that was queued only our Close follows: the message never looks
+    /// whole, and no other begins inside it.
     Frame,
 }
 
@@ -739,6 +740,9 @@ impl Outbound {
             return false;
         }
         let inside = direct.is_inside_frame();
+        if rest == Rest::Frame {
+            self.discard();
+        }
         let (of_frame, mut of_message) = unwritten
             .split_at_checked(direct.fragment_left)
             .unwrap_or((unwritten, &[]));

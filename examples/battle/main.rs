@@ -1,0 +1,282 @@
+//! A small battle in the browser: ships, shots and scores over WebSockets, on one thread.
+//!
+//! `cargo run --release --example battle`, then open the page it names in two windows.
+//!
+//! * [`battle`] is the whole life of one client: two futures that share the room by `Rc<RefCell<..>>`, joined by
+//!   `zip`, with no lock, no channel and no task between them.
+//! * `manager.rs` says who meets whom, `battle.rs` what is told to whom, `arena.rs` what happens, `wire.rs` how it
+//!   looks on the wire, `name.rs` what a name is, `pages.rs` what the browser gets, `page/` the client.
+//!
+//! The manager lives longer than the executor, so its tasks borrow it.
+
+mod arena;
+mod battle;
+mod manager;
+mod name;
+mod pages;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::env;
+use std::error::Error;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use async_executor::LocalExecutor;
+use async_io::{Async, Timer, block_on};
+use async_signal::{Signal, Signals};
+use futures_lite::StreamExt;
+use futures_lite::future::{or, zip};
+use unsync_websocket::{BufReader, BufWriter, Config, HandshakeError, Server, ServerRequest, new_shared};
+
+use battle::Notice;
+use manager::BattleManager;
+
+const HELP: &str = "\
+A small battle in the browser.
+
+Usage: battle [--listen ADDR]
+
+  --listen ADDR   address and port to listen on (default 127.0.0.1:8080; port 0 takes any that is free)
+  --help          this text
+
+Open the address it prints in two browser windows. Ctrl-C ends it.";
+
+/// Bytes of the longest message a client may send: a join with a long name, and some keys.
+const MAX_MESSAGE: usize = 1024;
+
+/// Time for a client to answer our Close, and for all of them when the server ends.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 4 });
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What ends the server: Ctrl-C, and where there is such a thing, the word of a service manager.
+const ENDING: &[Signal] = if cfg!(unix) {
+    &[Signal::Int, Signal::Term]
+} else {
+    &[Signal::Int]
+};
+
+fn main() -> ExitCode {
+    let listen = match listen_address(env::args().skip(1)) {
+        Ok(Some(listen)) => listen,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(complaint) => {
+            eprintln!("{complaint}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    log::set_max_level(log::LevelFilter::Info);
+    if log::set_logger(&StderrLogger).is_err() {
+        eprintln!("somebody else logs already");
+    }
+    // The manager outlives the executor, so that tasks may borrow it.
+    let manager = BattleManager::default();
+    let executor = Rc::new(LocalExecutor::new());
+    match block_on(executor.run(run(&executor, &manager, &listen))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("battle on {listen}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The address of `--listen`, or its default; `None` if help was asked for.
+fn listen_address(mut arguments: impl Iterator<Item = String>) -> Result<Option<String>, String> {
+    let mut listen = String::from("127.0.0.1:8080");
+    while let Some(argument) = arguments.next() {
+        match &*argument {
+            "--listen" => listen = arguments.next().ok_or("--listen: an address is missing")?,
+            "--help" | "-h" => return Ok(None),
+            other => return Err(format!("unknown argument {other:?}")),
+        }
+    }
+    Ok(Some(listen))
+}
+
+/// From the first client to Ctrl-C, and until the last one has left.
+async fn run<'m>(
+    executor: &Rc<LocalExecutor<'m>>,
+    manager: &'m BattleManager,
+    listen: &str,
+) -> Result<(), Box<dyn Error>> {
+    let mut signals = Signals::new(ENDING)?;
+    let address = listen.to_socket_addrs()?.next().ok_or("no such address")?;
+    let listener = Async::<TcpListener>::bind(address)?;
+    println!(
+        "open http://{}/ in two browser windows; Ctrl-C ends",
+        listener.get_ref().local_addr()?
+    );
+
+    // Nothing is ever written to this ring: every client's task holds its writer, and the last one to end wakes us.
+    let (present, mut all_gone) = new_shared();
+    // Two tasks, and not part of this future: it is polled whenever anything happens on this thread.
+    let accepting = executor.spawn(accept(Rc::clone(executor), manager, listener, Rc::new(present)));
+    let ticking = executor.spawn(tick(manager));
+
+    signals.next().await;
+    log::info!("closing; Ctrl-C again to end at once");
+    accepting.cancel().await;
+    ticking.cancel().await;
+    let second_signal = async {
+        signals.next().await;
+    };
+    or(part(manager, &mut all_gone), second_signal).await;
+    Ok(())
+}
+
+/// Tells all clients to go, and waits until they have.
+async fn part(manager: &BattleManager, all_gone: &mut BufReader) {
+    manager.dismiss_all();
+    let gone = async {
+        all_gone.read().await;
+    };
+    // The clients' own deadlines come first, but for those that were just opening.
+    let patience = async {
+        Timer::after(PATIENCE).await;
+        log::warn!("not waiting any longer");
+    };
+    or(gone, patience).await;
+}
+
+/// Takes clients in, each in a task of its own.
+async fn accept<'m>(
+    executor: Rc<LocalExecutor<'m>>,
+    manager: &'m BattleManager,
+    listener: Async<TcpListener>,
+    present: Rc<BufWriter>,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let present = Rc::clone(&present);
+                executor
+                    .spawn(async move {
+                        if let Err(error) = serve(stream, manager).await {
+                            log::warn!("{error}");
+                        }
+                        drop(present);
+                    })
+                    .detach();
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: some will be free again.
+                log::error!("accept: {error}");
+                Timer::after(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Moves all battles on, evenly. A tick that comes too late is not made up for.
+async fn tick(manager: &BattleManager) {
+    let mut next = Instant::now();
+    loop {
+        let now = Instant::now();
+        next = next
+            .checked_add(arena::TICK)
+            .filter(|&next| next > now)
+            .unwrap_or(now);
+        Timer::at(next).await;
+        manager.tick();
+    }
+}
+
+/// One connection: a page, or a client of a battle.
+async fn serve(stream: Async<TcpStream>, manager: &BattleManager) -> Result<(), HandshakeError> {
+    if let Err(error) = stream.get_ref().set_nodelay(true) {
+        log::warn!("TCP_NODELAY: {error}");
+    }
+    let config = Config::new()
+        .max_message(MAX_MESSAGE)
+        .close_timeout(CLOSE_TIMEOUT);
+    let request = Server::new(stream)
+        .config(config)
+        .same_origin()
+        .receive_request()
+        .await?;
+    if request.is_upgrade() && request.path() == "/ws" {
+        battle(request, manager).await
+    } else {
+        pages::answer(request).await
+    }
+}
+
+/// One client's life in a battle.
+async fn battle(
+    request: ServerRequest<Async<TcpStream>>,
+    manager: &BattleManager,
+) -> Result<(), HandshakeError> {
+    let websocket = request.accept().await?;
+    let cork = websocket.cork_handle();
+    let (mut sender, mut receiver) = websocket.split();
+
+    let (writer, mut reader) = new_shared(); // !Sync halves of a quasi-ring buffer
+    let notice = Rc::new(Notice::default());
+    let battle = manager.matchmake(); // Rc<RefCell<Battle>>
+    let cid = battle.borrow_mut().join(writer, Rc::clone(&notice));
+
+    let outgoing = async move {
+        let sending = async {
+            while let Some(mut buf) = reader.read().await {
+                if let Err(err) = sender.send(&mut buf[..]).await {
+                    log::error!("client {cid}: send: {err}");
+                    break;
+                }
+                // `buf` is dropped here, which advances the read head
+            }
+            None
+        };
+        // A client that does not read is stuck in `send` when the battle parts with it.
+        let closed = match or(async { Some(notice.wait().await) }, sending).await {
+            Some(dismissal) => sender.close_now(dismissal.code(), &dismissal.reason()).await,
+            None => sender.close().await,
+        };
+        if let Err(err) = closed {
+            log::info!("client {cid}: close: {err}");
+        }
+    };
+
+    let incoming = async move {
+        let mut data = Vec::new();
+        loop {
+            data.clear();
+            if let Err(err) = receiver.receive_data(&mut data).await {
+                if !err.is_clean_close() {
+                    log::warn!("client {cid}: receive: {err}");
+                }
+                battle.borrow_mut().leave(cid);
+                break;
+            }
+            let mut battle = battle.borrow_mut();
+            for message in wire::Decoder::new(&data) {
+                battle.handle_message(cid, message);
+            }
+            battle.flush(); // broadcast what is buffered for all clients
+        }
+    };
+
+    cork.scope(zip(incoming, outgoing)).await;
+    Ok(())
+}
+
+/// Writes every line to standard error.
+struct StderrLogger;
+
+impl log::Log for StderrLogger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{:<5} {}: {}", record.level(), record.target(), record.args());
+    }
+
+    fn flush(&self) {}
+}

@@ -1,0 +1,74 @@
+//! The page: three files in the binary, and what is answered to everything else.
+
+use async_io::Async;
+use std::net::TcpStream;
+
+use unsync_websocket::{HandshakeError, ServerRequest};
+
+/// What the page may do: run our script, use our style, draw our icon, and connect to where it came from.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+struct Page {
+    path: &'static str,
+    kind: &'static str,
+    body: &'static str,
+}
+
+const PAGES: [Page; 5] = [
+    Page {
+        path: "/",
+        kind: "text/html; charset=utf-8",
+        body: include_str!("page/index.html"),
+    },
+    Page {
+        path: "/style.css",
+        kind: "text/css; charset=utf-8",
+        body: include_str!("page/style.css"),
+    },
+    Page {
+        path: "/battle.js",
+        kind: "text/javascript; charset=utf-8",
+        body: include_str!("page/battle.js"),
+    },
+    Page {
+        path: "/favicon.svg",
+        kind: "image/svg+xml",
+        body: FAVICON,
+    },
+    // Browsers ask for this one unasked.
+    Page {
+        path: "/favicon.ico",
+        kind: "image/svg+xml",
+        body: FAVICON,
+    },
+];
+
+const FAVICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0a0e1c"/><path d="M27 16 7 25l4-9-4-9z" fill="#4cf" stroke="#cff" stroke-width="1.5" stroke-linejoin="round"/></svg>"##;
+
+/// Answers a request that is not for the socket.
+pub(crate) async fn answer(request: ServerRequest<Async<TcpStream>>) -> Result<(), HandshakeError> {
+    if !matches!(request.method(), "GET" | "HEAD") {
+        return request
+            .reject(405)
+            .header("Allow", "GET, HEAD")
+            .body("only GET and HEAD")
+            .await;
+    }
+    if request.path() == "/ws" {
+        return request.reject(426).body("this is for WebSockets").await;
+    }
+    let Some(page) = PAGES.iter().find(|page| page.path == request.path()) else {
+        log::info!("no page {:?}", request.path());
+        return request.reject(404).body("there is nothing here").await;
+    };
+    request
+        .respond(200)
+        .header("Content-Type", page.kind)
+        .header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Referrer-Policy", "no-referrer")
+        .header("Cache-Control", "no-store")
+        .body(page.body)
+        .await
+}

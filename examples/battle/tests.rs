@@ -1,0 +1,299 @@
+//! The server over real sockets, with clients that are this library's own in the other role.
+
+use std::net::SocketAddr;
+
+use async_executor::Task;
+use async_io::block_on;
+use futures_lite::future::{poll_once, yield_now};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use unsync_websocket::{Config, Role, WebSocket};
+
+use super::*;
+use crate::wire::Event;
+use crate::wire::tests::events;
+
+/// What a test works with: a server, and its insides.
+struct House<'m> {
+    address: SocketAddr,
+    manager: &'m BattleManager,
+    accepting: Task<()>,
+    /// Ends when nobody is accepted any more and no client's task is left.
+    all_gone: BufReader,
+}
+
+/// Runs a test beside a server, which has no tick of its own: the test says when.
+fn with_server(test: impl AsyncFnOnce(House<'_>)) {
+    let manager = BattleManager::default();
+    let executor = Rc::new(LocalExecutor::new());
+    block_on(executor.run(async {
+        let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
+        let address = listener.get_ref().local_addr().unwrap();
+        let (present, all_gone) = new_shared();
+        let accepting = executor.spawn(accept(Rc::clone(&executor), &manager, listener, Rc::new(present)));
+        test(House {
+            address,
+            manager: &manager,
+            accepting,
+            all_gone,
+        })
+        .await;
+    }));
+}
+
+/// Sends a request and returns the stream with the head of the answer.
+async fn request(address: SocketAddr, lines: &str) -> (Async<TcpStream>, String) {
+    let mut stream = Async::<TcpStream>::connect(address).await.unwrap();
+    let request = format!("{lines}\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        head.extend(byte);
+    }
+    (stream, String::from_utf8(head).unwrap())
+}
+
+async fn get(address: SocketAddr, path: &str) -> (String, String) {
+    let (mut stream, head) = request(address, &format!("GET {path} HTTP/1.1")).await;
+    let mut body = String::new();
+    stream.read_to_string(&mut body).await.unwrap();
+    (head, body)
+}
+
+const UPGRADE: &str = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+
+/// A client of a battle.
+struct Guest {
+    websocket: WebSocket<Async<TcpStream>>,
+    payload: Vec<u8>,
+}
+
+impl Guest {
+    async fn new(address: SocketAddr) -> Self {
+        let (stream, head) = request(address, UPGRADE).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let websocket = WebSocket::from_handshaken(stream, Role::Client, Config::new(), Vec::new());
+        Self {
+            websocket,
+            payload: Vec::new(),
+        }
+    }
+
+    async fn playing(address: SocketAddr, name: &str) -> Self {
+        let mut guest = Self::new(address).await;
+        let mut payload = Vec::new();
+        wire::Command::Join {
+            version: wire::VERSION,
+            name,
+        }
+        .encode(&mut payload);
+        guest.says(&payload).await;
+        guest
+    }
+
+    async fn says(&mut self, payload: &[u8]) {
+        self.websocket.sender.send(payload).await.unwrap();
+    }
+
+    /// Looks at what is told until `look` finds what it wants.
+    async fn hears<R>(&mut self, mut look: impl FnMut(&Event<'_>) -> Option<R>) -> R {
+        loop {
+            self.payload.clear();
+            self.websocket
+                .receiver
+                .receive_data(&mut self.payload)
+                .await
+                .unwrap();
+            if let Some(found) = events(&self.payload).iter().find_map(&mut look) {
+                return found;
+            }
+        }
+    }
+
+    /// Takes what has come, without waiting for more.
+    async fn catch_up(&mut self) {
+        while poll_once(self.websocket.receiver.receive_data(&mut self.payload))
+            .await
+            .is_some()
+        {
+            self.payload.clear();
+        }
+    }
+
+    /// Code and reason of the server's Close, after all that came before it.
+    async fn is_closed(&mut self) -> (u16, String) {
+        let error = loop {
+            self.payload.clear();
+            if let Err(error) = self.websocket.receiver.receive_data(&mut self.payload).await {
+                break error;
+            }
+        };
+        self.websocket.close().await.unwrap();
+        let frame = error
+            .close_frame()
+            .unwrap_or_else(|| panic!("no close but {error}"));
+        (frame.code().get(), frame.reason().to_owned())
+    }
+}
+
+#[test]
+fn the_page_comes_with_a_policy_and_unknown_paths_do_not() {
+    with_server(async |House { address, .. }| {
+        for (path, kind, part) in [
+            ("/", "text/html; charset=utf-8", "<canvas"),
+            ("/style.css", "text/css; charset=utf-8", "#field"),
+            ("/battle.js", "text/javascript; charset=utf-8", "new WebSocket"),
+            ("/favicon.svg", "image/svg+xml", "<svg"),
+            ("/favicon.ico", "image/svg+xml", "<svg"),
+        ] {
+            let (head, body) = get(address, path).await;
+            assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
+            assert!(
+                head.contains(&format!("Content-Type: {kind}\r\n")),
+                "{path}: {head}"
+            );
+            assert!(
+                head.contains("Content-Security-Policy: default-src 'none';"),
+                "{path}: {head}"
+            );
+            assert!(body.contains(part), "{path}");
+        }
+        for (lines, status) in [
+            ("GET /nothing HTTP/1.1", "404"),
+            ("GET /../Cargo.toml HTTP/1.1", "404"),
+            ("POST / HTTP/1.1\r\nContent-Length: 0", "405"),
+            ("GET /ws HTTP/1.1", "426"),
+        ] {
+            let (_, head) = request(address, lines).await;
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{lines}: {head}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_page_from_elsewhere_may_not_play_and_ours_may() {
+    with_server(async |House { address, .. }| {
+        for (origin, status) in [
+            ("https://elsewhere.example", "403"),
+            ("null", "403"),
+            (&format!("http://{address}"), "101"),
+        ] {
+            let (_, head) = request(address, &format!("{UPGRADE}\r\nOrigin: {origin}")).await;
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{origin}: {head}"
+            );
+        }
+    });
+}
+
+#[test]
+fn two_clients_see_each_other_until_one_leaves() {
+    with_server(async |House { address, manager, .. }| {
+        let mut ann = Guest::playing(address, "Ann").await;
+        let mut bob = Guest::playing(address, "Bob").await;
+        let named = |wanted: &'static str| {
+            move |event: &Event<'_>| match *event {
+                Event::Joined { id, name, .. } if name == wanted => Some(id),
+                _ => None,
+            }
+        };
+        let bobs = ann.hears(named("Bob")).await;
+        assert_eq!(bob.hears(named("Bob")).await, bobs);
+        let ships = |event: &Event<'_>| match event {
+            Event::Frame { ships, .. } => Some(ships.clone()),
+            _ => None,
+        };
+        manager.tick();
+        assert_eq!(ann.hears(ships).await, bob.hears(ships).await);
+        bob.websocket.close().await.unwrap();
+        ann.hears(|event| (*event == Event::Left { id: bobs }).then_some(()))
+            .await;
+        manager.tick();
+        assert_eq!(ann.hears(ships).await.len(), 1);
+    });
+}
+
+#[test]
+fn nonsense_is_answered_with_1008() {
+    with_server(async |House { address, .. }| {
+        let mut ann = Guest::new(address).await;
+        ann.says(&[99]).await;
+        assert_eq!(ann.is_closed().await, (1008, String::from("unknown message 99")));
+    });
+}
+
+#[test]
+fn a_message_that_no_page_would_send_is_answered_with_1009() {
+    with_server(async |House { address, .. }| {
+        let mut ann = Guest::new(address).await;
+        ann.says(&[4; MAX_MESSAGE + 1]).await;
+        assert_eq!(ann.is_closed().await.0, 1009);
+    });
+}
+
+#[test]
+fn one_who_does_not_read_is_closed_with_1013_while_the_others_play_on() {
+    with_server(async |House { address, manager, .. }| {
+        let mut ann = Guest::playing(address, "Ann").await;
+        let mut deaf = Guest::playing(address, "Deaf").await;
+        let id = ann
+            .hears(|event| match *event {
+                Event::Joined { id, name: "Deaf", .. } => Some(id),
+                _ => None,
+            })
+            .await;
+        // The ring fills once the outbox has, and that once the kernel's buffers have: some megabytes.
+        let ticking = async {
+            loop {
+                manager.tick();
+                yield_now().await;
+            }
+        };
+        let leaving = ann.hears(|event| (*event == Event::Left { id }).then_some(()));
+        or(leaving, ticking).await;
+        assert_eq!(deaf.is_closed().await, (1013, String::from("too slow")));
+        ann.catch_up().await;
+        manager.tick();
+        ann.hears(|event| matches!(event, Event::Frame { ships, .. } if ships.len() == 1).then_some(()))
+            .await;
+    });
+}
+
+#[test]
+fn when_the_server_ends_every_client_is_told_1001_and_one_that_does_not_answer_is_cut_off() {
+    with_server(
+        async |House {
+                   address,
+                   manager,
+                   accepting,
+                   mut all_gone,
+               }| {
+            let mut ann = Guest::playing(address, "Ann").await;
+            let mut mute = Guest::playing(address, "Mute").await;
+            ann.hears(|event| matches!(event, Event::Joined { name: "Mute", .. }).then_some(()))
+                .await;
+            accepting.cancel().await;
+            let begun = Instant::now();
+            let ((), told) = zip(part(manager, &mut all_gone), ann.is_closed()).await;
+            assert_eq!(told, (1001, String::from("the server is shutting down")));
+            let lasted = begun.elapsed();
+            assert!(
+                (CLOSE_TIMEOUT..PATIENCE).contains(&lasted),
+                "{lasted:?}, the deadline of the mute one"
+            );
+            // The mute one could have read it all the time.
+            let error = loop {
+                if let Err(error) = mute.websocket.receiver.receive_data(&mut mute.payload).await {
+                    break error;
+                }
+            };
+            assert_eq!(error.close_frame().map(|frame| frame.code().get()), Some(1001));
+        },
+    );
+}
