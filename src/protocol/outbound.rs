@@ -516,8 +516,11 @@ impl Outbound {
     #[must_use]
     pub fn take(&mut self) -> Option<Batch> {
         let batch = match self.place {
-            // The frame that has begun comes first; a Pong that waits must not wait for more than that.
-            Place::InsideFrame if self.pong.is_some() => self.ready.pop_front().map(Batch::of),
+            // The frame that has begun comes first, and alone if something other than what is queued behind it goes next:
+            // a Pong that waits, or the next fragment of a direct message, for which this frame was a Pong between.
+            Place::InsideFrame if self.pong.is_some() || self.direct.is_some() => {
+                self.ready.pop_front().map(Batch::of)
+            }
             Place::InsideFrame => self.take_ready(),
             Place::Boundary if self.direct.as_ref().is_some_and(Direct::is_inside_frame) => None,
             Place::Boundary => match self.pong.take() {
