@@ -156,6 +156,17 @@ fn good(from: From, choices: &Chooser) -> Vec<u8> {
     bytes
 }
 
+/// What the peer does when it has done wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// Listens, and ends its side, too.
+    Goes,
+    /// Keeps its side open and reads nothing: closing takes until the deadline.
+    Stays,
+    /// Resets the connection a second later. Neither may change the cause.
+    Resets,
+}
+
 fn code_of(error: &Error) -> Option<u16> {
     match error {
         Error::Protocol(error) => Some(error.close_code().get()),
@@ -191,14 +202,24 @@ fn good_messages_before_a_bad_byte_are_delivered_and_then_there_is_one_error_for
         };
         let (mut sender, mut receiver) = socket(&sim, ours, config()).split();
         let (failed, heard) = (Signal::default(), shared(Vec::new()));
+        let after = choices.of(&[After::Goes, After::Goes, After::Stays, After::Resets]);
 
-        sim.spawn("peer", {
-            let (net, heard) = (net.clone(), heard.clone());
+        sim.spawn_idle("peer", {
+            let (net, heard, sim_too) = (net.clone(), heard.clone(), sim.clone());
             async move {
                 net.inject(1 - end, &bytes);
-                // To the end of what it is told; then it goes.
-                drop(peer.read_to_end(&mut heard.borrow_mut()).await);
-                drop(peer.close().await);
+                // To the end of what it is told; then it goes, or not.
+                match after {
+                    After::Goes => {
+                        drop(peer.read_to_end(&mut heard.borrow_mut()).await);
+                        drop(peer.close().await);
+                    }
+                    After::Stays => std::future::pending().await,
+                    After::Resets => {
+                        sim_too.sleep(std::time::Duration::from_secs(1)).await;
+                        net.reset(1 - end);
+                    }
+                }
             }
         });
         let expected: Vec<_> = seen
@@ -240,7 +261,15 @@ fn good_messages_before_a_bad_byte_are_delivered_and_then_there_is_one_error_for
             assert_eq!(code_of(&sender.close().await.unwrap_err()), Some(code));
             assert_eq!(code_of(&sender.send("too late").await.unwrap_err()), Some(code));
         });
-        sim.run_in_no_time();
+        let outcome = sim.run();
+        if after != After::Goes {
+            // Closing took as long as the peer made it, with the same result.
+            let seconds = if after == After::Stays { 5 } else { 1 };
+            assert_eq!(outcome.elapsed, std::time::Duration::from_secs(seconds));
+            wire::check_broken(us, &net.recorded(end));
+            return;
+        }
+        assert!(outcome.elapsed.is_zero());
         let answers = wire::check_closed(us, &net.recorded(end));
         assert_eq!(wire::close_code(&answers), Some(code));
         let pings: Vec<_> = seen

@@ -61,7 +61,10 @@ fn streams<T: Socket>() -> (T, T) {
     for stream in [&server, &client] {
         stream.set_nodelay(true).unwrap();
     }
-    (T::of(Async::new(server).unwrap()), T::of(Async::new(client).unwrap()))
+    (
+        T::of(Async::new(server).unwrap()),
+        T::of(Async::new(client).unwrap()),
+    )
 }
 
 fn websockets<T: Socket>(config: &Config) -> (WebSocket<T>, WebSocket<T>) {
@@ -75,7 +78,10 @@ fn websockets<T: Socket>(config: &Config) -> (WebSocket<T>, WebSocket<T>) {
 /// # Panics
 ///
 /// When it does, and when it takes longer than `most`: the thread is then left to itself.
-fn within<F: Future<Output = ()>>(most: Duration, test: impl FnOnce(Rc<LocalExecutor<'static>>) -> F + Send + 'static) {
+fn within<F: Future<Output = ()>>(
+    most: Duration,
+    test: impl FnOnce(Rc<LocalExecutor<'static>>) -> F + Send + 'static,
+) {
     let (sender, receiver) = mpsc::channel::<()>();
     let worker = thread::spawn(move || {
         let executor = Rc::new(LocalExecutor::new());
@@ -106,7 +112,11 @@ async fn send_all<T: Socket>(sender: &mut Sender<T>, lengths: &[usize]) {
 }
 
 /// Receives `count` messages in order, then whatever comes; returns the pongs, and why it ended.
-async fn receive_all<T: Socket>(receiver: &mut Receiver<T>, count: usize, got_all: &kit::signal::Signal) -> (usize, Error) {
+async fn receive_all<T: Socket>(
+    receiver: &mut Receiver<T>,
+    count: usize,
+    got_all: &kit::signal::Signal,
+) -> (usize, Error) {
     let (mut received, mut pongs) = (0, 0);
     loop {
         if received == count {
@@ -126,7 +136,12 @@ async fn receive_all<T: Socket>(receiver: &mut Receiver<T>, count: usize, got_al
 }
 
 /// Both ends send everything to each other; the server closes when it has everything.
-async fn talk<T: Socket>(executor: Rc<LocalExecutor<'static>>, lengths: Vec<usize>, one_task: bool, receiver_first: bool) {
+async fn talk<T: Socket>(
+    executor: Rc<LocalExecutor<'static>>,
+    lengths: Vec<usize>,
+    one_task: bool,
+    receiver_first: bool,
+) {
     let config = Config::new().max_message(128 << 20);
     let (server, client) = websockets::<T>(&config);
     let mut tasks = Vec::new();
@@ -149,8 +164,12 @@ async fn talk<T: Socket>(executor: Rc<LocalExecutor<'static>>, lengths: Vec<usiz
             receiver.close().await.unwrap();
         };
         match (one_task, receiver_first) {
-            (true, false) => tasks.push(executor.spawn(async { let ((), ()) = zip(sends, receives).await; })),
-            (true, true) => tasks.push(executor.spawn(async { let ((), ()) = zip(receives, sends).await; })),
+            (true, false) => tasks.push(executor.spawn(async {
+                let ((), ()) = zip(sends, receives).await;
+            })),
+            (true, true) => tasks.push(executor.spawn(async {
+                let ((), ()) = zip(receives, sends).await;
+            })),
             (false, false) => tasks.extend([executor.spawn(sends), executor.spawn(receives)]),
             (false, true) => tasks.extend([executor.spawn(receives), executor.spawn(sends)]),
         }
@@ -224,14 +243,20 @@ fn a_stuck_send_does_not_stop_the_receiver<T: Socket>() {
 
         // The peer reads nothing. Its socket fills; then it asks once, and talks on.
         Timer::after(Duration::from_millis(100)).await;
-        peer.write_all(&slow::frame(slow::From::Client, true, slow::PING, b"the one")).await.unwrap();
+        peer.write_all(&slow::frame(slow::From::Client, true, slow::PING, b"the one"))
+            .await
+            .unwrap();
         for id in 0..500 {
             let frame = slow::frame(slow::From::Client, true, slow::BINARY, &ledger::binary(id, 1000));
             peer.write_all(&frame).await.unwrap();
         }
         let begun = Instant::now();
         while received.get() < 500 {
-            assert!(begun.elapsed() < Duration::from_secs(5), "received {} of 500", received.get());
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "received {} of 500",
+                received.get()
+            );
             Timer::after(Duration::from_millis(1)).await;
         }
         assert!(!sent.get(), "64 MiB do not fit into the socket");
@@ -241,7 +266,10 @@ fn a_stuck_send_does_not_stop_the_receiver<T: Socket>() {
         let before = sends.get() + receives.get();
         Timer::after(Duration::from_millis(500)).await;
         let polls = sends.get() + receives.get() - before;
-        assert!(polls <= 50, "{polls} polls in half a second in which nothing happened");
+        assert!(
+            polls <= 50,
+            "{polls} polls in half a second in which nothing happened"
+        );
 
         // Then the peer reads: the pong is behind the fragment that had begun.
         let mut wire = Vec::new();
@@ -261,8 +289,15 @@ fn a_stuck_send_does_not_stop_the_receiver<T: Socket>() {
         drop(peer);
         drop(receiving.await);
         let seen = slow::read(slow::From::Server, slow::Limits::NONE, &wire);
-        let pong_at = seen.frames.iter().position(|frame| frame.opcode == slow::PONG).unwrap();
-        let bytes_before: usize = seen.frames[..pong_at].iter().map(|frame| frame.payload.len()).sum();
+        let pong_at = seen
+            .frames
+            .iter()
+            .position(|frame| frame.opcode == slow::PONG)
+            .unwrap();
+        let bytes_before: usize = seen.frames[..pong_at]
+            .iter()
+            .map(|frame| frame.payload.len())
+            .sum();
         assert_eq!(seen.frames[pong_at].payload, b"the one");
         assert!(bytes_before < LEN / 2, "the pong waited for {bytes_before} bytes");
     });
@@ -295,13 +330,22 @@ fn the_peer_gets_our_close<T: Socket>() {
                 }
                 let mut heard = Vec::new();
                 let mut buf = [0; 100];
-                while slow::read(slow::From::Server, slow::Limits::NONE, &heard).events.is_empty() {
+                while slow::read(slow::From::Server, slow::Limits::NONE, &heard)
+                    .events
+                    .is_empty()
+                {
                     let count = peer.read(&mut buf).await.unwrap();
                     assert!(count > 0, "round {round}: the stream ended before the Close");
                     heard.extend_from_slice(&buf[..count]);
                 }
-                peer.write_all(&slow::close(slow::From::Client, 1000, "")).await.unwrap();
-                assert_eq!(peer.read(&mut buf).await.unwrap(), 0, "round {round}: a FIN, and no reset");
+                peer.write_all(&slow::close(slow::From::Client, 1000, ""))
+                    .await
+                    .unwrap();
+                assert_eq!(
+                    peer.read(&mut buf).await.unwrap(),
+                    0,
+                    "round {round}: a FIN, and no reset"
+                );
             };
             zip(closes, peer).await;
         }

@@ -683,8 +683,9 @@ impl NetCore {
             // The kernel takes it; the answer is a reset, and what had not been read is lost.
             state.ends[end].reset = true;
             state.pipes[1 - end].bytes.clear();
-            let bytes: Vec<u8> = bufs.concat();
-            state.pipes[end].recorded.extend_from_slice(&bytes);
+            let staged = std::mem::take(&mut state.ends[end].staged);
+            state.pipes[end].recorded.extend(staged);
+            state.pipes[end].recorded.extend(bufs.concat());
             return Some(Ok(asked));
         }
         let room = if self.config.model == Model::ReadMayWrite {
@@ -715,7 +716,9 @@ impl NetCore {
     /// Moves staged bytes into the pipe, as far as it has room; `true` if none is left.
     fn unstage(&self, state: &mut State, end: usize) -> bool {
         if state.ends[1 - end].dropped {
-            state.ends[end].staged.clear();
+            // It leaves, and nobody gets it.
+            let staged = std::mem::take(&mut state.ends[end].staged);
+            state.pipes[end].recorded.extend(staged);
         }
         let room = self.config.capacity[end].saturating_sub(state.pipes[end].bytes.len());
         let staged = &mut state.ends[end].staged;
