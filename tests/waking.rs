@@ -172,15 +172,15 @@ fn a_hand_off_wakes_the_sender_that_waits_while_the_receiver_writes_for_it() {
             let choices = sim.choices().clone();
             let (_net, stream, mut peer) = SimNet::new(&sim, Net::new(run.model).capacity(32).noise(20));
             let (mut sender, mut receiver) = socket(&sim, stream, Config::new().outbox(1)).split();
-            let total = 3 * (2 + 60);
+            let total = 6 * (2 + 40);
             sim.spawn("sends", async move {
-                for id in 0..3 {
-                    sender.send(&ledger::binary(id, 60)).await.unwrap();
+                for id in 0..6 {
+                    sender.send(&ledger::binary(id, 40)).await.unwrap();
                 }
                 sender.flush().await.unwrap();
             });
             sim.spawn_idle("receives", async move {
-                for _ in 0..choices.choose(20) {
+                for _ in 0..choices.choose(60) {
                     assert!(
                         cut(receiver.receive(), 1).await.is_none(),
                         "nothing is ever received"
@@ -192,8 +192,9 @@ fn a_hand_off_wakes_the_sender_that_waits_while_the_receiver_writes_for_it() {
                 drop(receiver.receive().await);
             });
             sim.spawn("peer", async move {
-                for _ in 0..total {
-                    peer.read_exact(&mut [0; 1]).await.unwrap();
+                let mut left = total;
+                while left > 0 {
+                    left -= peer.read(&mut [0; 32]).await.unwrap();
                 }
                 // The socket stays.
                 std::mem::forget(peer);
