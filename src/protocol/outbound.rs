@@ -621,7 +621,7 @@ fn encode(
     }
 }
 
-/// Messages that are written from where they lie, by [`connection`](crate::connection)'s `send`. Servers only: a client
+/// Messages that are written from where they lie, by the connection's `send`. Servers only: a client
 /// has to mask, and so to copy.
 impl Outbound {
     /// Whether this side can write a payload from where it lies.
