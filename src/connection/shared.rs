@@ -182,6 +182,10 @@ impl<T> Shared<T> {
         self.role
     }
 
+    pub(crate) fn timer(&self) -> &dyn Timer {
+        &*self.timer
+    }
+
     pub(crate) fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
@@ -556,6 +560,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     // --- what the receiver puts in -----------------------------------------------------------------------------
 
+    /// A Ping of the keepalive. Where there is no room for it, a peer that reads nothing has been told enough.
+    pub(crate) fn keepalive_ping(&self, payload: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        if state.outbound.has_room() {
+            state.outbound.ping(payload);
+        }
+    }
+
     pub(crate) fn answer_ping(&self, payload: &[u8]) {
         self.state.borrow_mut().outbound.answer_ping(payload);
     }
@@ -783,7 +795,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn poll_close(
         &self,
         slot: Slot,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         reading: Option<&mut Reading>,
     ) -> Poll<Result<(), Error>> {
         self.unpark(slot);
@@ -885,7 +897,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     }
 
     /// `close` of a sender: if the receiver is gone, its reading side is at hand.
-    pub(crate) fn poll_close_sender(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_close_sender(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut orphan = self.orphan.take();
         let result = self.poll_close(Slot::Sender, cx, orphan.as_deref_mut());
         self.orphan.set(orphan);
