@@ -912,15 +912,17 @@ impl<T> Shared<T> {
     }
 
     /// The same, from the `Drop` of its future: whoever waits goes on writing it. A rest above the message limit is not kept:
-    /// the frame is finished, and a Close tells the peer that the message is not.
+    /// the frame is finished, and a Close tells the peer that the message is not, if it has begun and now lacks its end.
     pub(crate) fn abandon_direct(&self, unwritten: &[u8]) {
         let Ok(mut state) = self.state.try_borrow_mut() else {
             return self.spill_failed.set(true);
         };
-        if unwritten.len() <= self.max_message {
-            state.outbound.end_direct(unwritten, Rest::Message);
+        let rest = if unwritten.len() <= self.max_message {
+            Rest::Message
         } else {
-            state.outbound.end_direct(unwritten, Rest::Frame);
+            Rest::Frame
+        };
+        if state.outbound.end_direct(unwritten, rest) {
             let frame = CloseFrame::new(crate::protocol::CloseCode::INTERNAL_ERROR, "message not finished");
             state.outbound.close_now(Some(&frame));
         }

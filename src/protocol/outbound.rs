@@ -484,8 +484,11 @@ impl Outbound {
     #[must_use]
     pub fn take(&mut self) -> Option<Batch> {
         let batch = match self.place {
-            // The frame that has begun comes first; a Pong that waits must not wait for more than that.
-            Place::InsideFrame if self.pong.is_some() => self.ready.pop_front().map(Batch::of),
+            // The frame that has begun comes first, and alone if something other than what is queued behind it goes next:
+            // a Pong that waits, or the next fragment of a direct message, for which this frame was a Pong between.
+            Place::InsideFrame if self.pong.is_some() || self.direct.is_some() => {
+                self.ready.pop_front().map(Batch::of)
+            }
             Place::InsideFrame => self.take_ready(),
             Place::Boundary if self.direct.as_ref().is_some_and(Direct::is_inside_frame) => None,
             Place::Boundary => match self.pong.take() {
@@ -675,11 +678,14 @@ impl Outbound {
     }
 
     /// Ends a direct message whose sender goes away. `unwritten` is its payload from the place it has come to. If
-    /// nothing of it has been written, it is as if it had never been sent.
-    pub(crate) fn end_direct(&mut self, unwritten: &[u8], rest: Rest) {
-        let Some(direct) = self.direct.take() else { return };
+    /// nothing of it has been written, it is as if it had never been sent. Returns whether the message stays cut: it
+    /// has begun, and its end will not follow.
+    pub(crate) fn end_direct(&mut self, unwritten: &[u8], rest: Rest) -> bool {
+        let Some(direct) = self.direct.take() else {
+            return false;
+        };
         if direct.is_first && direct.header_written == 0 {
-            return;
+            return false;
         }
         let inside = direct.is_inside_frame();
         if rest == Rest::Frame {
@@ -709,6 +715,8 @@ impl Outbound {
         self.queued = self.queued.saturating_add(total(&chunks));
         chunks.append(&mut self.ready);
         self.ready = chunks;
+        // A frame that is finished and is the last one ends its message, too.
+        rest == Rest::Frame && !(inside && direct.message_left == 0)
     }
 }
 

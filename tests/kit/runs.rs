@@ -69,6 +69,13 @@ pub fn enumerated(name: &str, model: Model, choices: &Chooser, test: impl FnOnce
     });
 }
 
+/// Whether single runs were asked for, so that counts over all of them mean nothing.
+pub fn is_replay() -> bool {
+    ["SEED", "MODEL", "RUNS"]
+        .iter()
+        .any(|name| env::var_os(name).is_some())
+}
+
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     Some(
