@@ -917,11 +917,7 @@ impl<T> Shared<T> {
         let Ok(mut state) = self.state.try_borrow_mut() else {
             return self.spill_failed.set(true);
         };
-        let rest = if unwritten.len() <= self.max_message {
-            Rest::Message
-        } else {
-            Rest::Frame
-        };
+        let rest = if unwritten.len() <= self.max_message { Rest::Message } else { Rest::Frame };
         if state.outbound.end_direct(unwritten, rest) {
             let frame = CloseFrame::new(crate::protocol::CloseCode::INTERNAL_ERROR, "message not finished");
             state.outbound.close_now(Some(&frame));
