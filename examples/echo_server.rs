@@ -55,19 +55,14 @@ fn main() -> ExitCode {
 
 /// `None` if help is asked for.
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-    let mut options = Options {
-        address: "127.0.0.1:9001".to_owned(),
-        config: Config::new(),
-        origins: Vec::new(),
-    };
+    let mut options =
+        Options { address: "127.0.0.1:9001".to_owned(), config: Config::new(), origins: Vec::new() };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--help" | "-h" => return Ok(None),
             "--max-message" => {
-                let bytes = value()?
-                    .parse()
-                    .map_err(|_| "--max-message takes a number of bytes")?;
+                let bytes = value()?.parse().map_err(|_| "--max-message takes a number of bytes")?;
                 options.config = options.config.max_message(bytes);
             }
             "--origin" => options.origins = value()?.split(',').map(str::to_owned).collect(),

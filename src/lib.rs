@@ -21,15 +21,16 @@
 //!     Ok(ws.close().await?)
 //! }
 //!
-//! let executor = LocalExecutor::new();
-//! async_io::block_on(executor.run(async {
-//!     let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 9001))?;
-//!     loop {
-//!         let (stream, _) = listener.accept().await?;
-//!         executor.spawn(async { echo(stream).await.unwrap_or_else(|error| eprintln!("{error}")) }).detach();
-//!     }
-//! }))
-//! # as std::io::Result<()>;
+//! fn main() -> std::io::Result<()> {
+//!     let executor = LocalExecutor::new();
+//!     async_io::block_on(executor.run(async {
+//!         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 9001))?;
+//!         while let Ok((stream, _)) = listener.accept().await {
+//!             executor.spawn(async { echo(stream).await.unwrap_or_else(|error| eprintln!("{error}")) }).detach();
+//!         }
+//!         Ok(())
+//!     }))
+//! }
 //! ```
 //!
 //! `examples/echo_server.rs` is this with limits, origins and a [cork](WebSocket::cork). `examples/battle` is a game that
@@ -127,7 +128,7 @@
 //! | [`Config`] | limits and deadlines, and their defaults |
 //! | [`Error`], [`HandshakeError`], [`ProtocolError`] | what went wrong: in a connection, before it, by the peer |
 //! | [`protocol`] | the protocol without I/O, for other kinds of I/O |
-//! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care |
+//! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care; the feature `tokio` brings `on_tokio` |
 //!
 //! # What peers cannot do
 //!
@@ -153,6 +154,8 @@ pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
 pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
 pub use runtime::async_io::AsyncIoTimer;
+#[cfg(feature = "tokio")]
+pub use runtime::tokio::{TokioStream, TokioTimer};
 
 /// The README's code is compiled.
 #[cfg(all(doctest, feature = "async-io"))]

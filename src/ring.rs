@@ -102,16 +102,8 @@ pub fn new_shared_with_capacity(capacity: usize) -> (BufWriter, BufReader) {
         writer: Cell::new(Half::Alive),
         reader: Cell::new(Half::Alive),
     });
-    let writer = BufWriter {
-        shared: Rc::clone(&shared),
-    };
-    (
-        writer,
-        BufReader {
-            shared,
-            front: Vec::new(),
-        },
-    )
+    let writer = BufWriter { shared: Rc::clone(&shared) };
+    (writer, BufReader { shared, front: Vec::new() })
 }
 
 /// Whether somebody is still there at one end.
@@ -298,10 +290,7 @@ impl Drop for BufWriter {
 
 impl fmt::Debug for BufWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BufWriter")
-            .field("capacity", &self.capacity())
-            .field("free", &self.free())
-            .finish()
+        f.debug_struct("BufWriter").field("capacity", &self.capacity()).field("free", &self.free()).finish()
     }
 }
 
@@ -370,8 +359,7 @@ impl BufReader {
     /// assert_eq!(&buf[..], b"tick");
     /// ```
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReadGuard<'_>>> {
-        self.poll_filled(cx)
-            .map(|filled| filled.then(|| ReadGuard { reader: self }))
+        self.poll_filled(cx).map(|filled| filled.then(|| ReadGuard { reader: self }))
     }
 
     /// Waits until the front buffer has bytes (`true`) or never will have (`false`).
@@ -435,9 +423,7 @@ impl Drop for BufReader {
 
 impl fmt::Debug for BufReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BufReader")
-            .field("waiting", &self.shared.waiting())
-            .finish_non_exhaustive()
+        f.debug_struct("BufReader").field("waiting", &self.shared.waiting()).finish_non_exhaustive()
     }
 }
 
@@ -538,11 +524,7 @@ const _: fn() = || {
 };
 
 #[cfg(test)]
-#[expect(
-    clippy::mem_forget,
-    clippy::arithmetic_side_effects,
-    reason = "a test leaks on purpose and counts"
-)]
+#[expect(clippy::mem_forget, clippy::arithmetic_side_effects, reason = "a test leaks on purpose and counts")]
 mod tests {
     use std::cell::RefCell;
     use std::collections::VecDeque;
@@ -586,9 +568,7 @@ mod tests {
     /// Reads without waiting: `Pending`, or a copy of what a read gives.
     fn read_now(reader: &mut BufReader) -> Poll<Option<Vec<u8>>> {
         let mut cx = Context::from_waker(Waker::noop());
-        reader
-            .poll_read(&mut cx)
-            .map(|guard| guard.map(|guard| guard.to_vec()))
+        reader.poll_read(&mut cx).map(|guard| guard.map(|guard| guard.to_vec()))
     }
 
     fn capacities(reader: &BufReader) -> (usize, usize) {
@@ -605,10 +585,7 @@ mod tests {
         writer.write(b"").unwrap();
         writer.write(b"two ").unwrap();
         writer.write(b"three").unwrap();
-        assert_eq!(
-            read_now(&mut reader),
-            Poll::Ready(Some(b"one two three".to_vec()))
-        );
+        assert_eq!(read_now(&mut reader), Poll::Ready(Some(b"one two three".to_vec())));
         assert_eq!(read_now(&mut reader), Poll::Pending);
     }
 
@@ -667,13 +644,7 @@ mod tests {
         let (writer, mut reader) = new_shared_with_capacity(10);
         writer.write(b"123456").unwrap();
         assert_eq!(writer.write(b"78901"), Err(RingError::Full { len: 5, free: 4 }));
-        assert_eq!(
-            writer.write(b"78901234567"),
-            Err(RingError::TooLong {
-                len: 11,
-                capacity: 10
-            })
-        );
+        assert_eq!(writer.write(b"78901234567"), Err(RingError::TooLong { len: 11, capacity: 10 }));
         assert_eq!(read_now(&mut reader), Poll::Ready(Some(b"123456".to_vec())));
         assert_eq!(writer.write(b"7890123456"), Ok(()));
     }
@@ -694,10 +665,7 @@ mod tests {
     fn a_ring_of_capacity_zero_takes_the_empty_record_only() {
         let (writer, mut reader) = new_shared_with_capacity(0);
         assert_eq!(writer.write(b""), Ok(()));
-        assert_eq!(
-            writer.write(b"1"),
-            Err(RingError::TooLong { len: 1, capacity: 0 })
-        );
+        assert_eq!(writer.write(b"1"), Err(RingError::TooLong { len: 1, capacity: 0 }));
         assert_eq!(read_now(&mut reader), Poll::Pending);
     }
 
@@ -785,15 +753,9 @@ mod tests {
     fn debug_output_tells_lengths_and_never_the_bytes() {
         let (writer, mut reader) = new_shared();
         writer.write(b"secret").unwrap();
-        assert_eq!(
-            format!("{writer:?}"),
-            "BufWriter { capacity: 65536, free: 65530 }"
-        );
+        assert_eq!(format!("{writer:?}"), "BufWriter { capacity: 65536, free: 65530 }");
         assert_eq!(format!("{reader:?}"), "BufReader { waiting: 6, .. }");
-        assert_eq!(
-            format!("{:?}", block_on(reader.read()).unwrap()),
-            "ReadGuard { len: 6 }"
-        );
+        assert_eq!(format!("{:?}", block_on(reader.read()).unwrap()), "ReadGuard { len: 6 }");
     }
 
     std::thread_local! {
@@ -856,10 +818,7 @@ mod tests {
                 0 => return Ok(()),
                 len if len > capacity => return Err(RingError::TooLong { len, capacity }),
                 len if len > capacity - used => {
-                    return Err(RingError::Full {
-                        len,
-                        free: capacity - used,
-                    });
+                    return Err(RingError::Full { len, free: capacity - used });
                 }
                 _ => self.records.push_back(record.to_vec()),
             }

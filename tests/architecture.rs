@@ -13,10 +13,7 @@ const ARROWS: [(&str, &[&str]); 5] = [
     ("ring", &["ring"]),
     ("connection", &["connection", "protocol"]),
     ("handshake", &["handshake", "connection", "protocol"]),
-    (
-        "runtime",
-        &["runtime", "handshake", "connection", "protocol", "ring"],
-    ),
+    ("runtime", &["runtime", "handshake", "connection", "protocol", "ring"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -40,11 +37,7 @@ fn code() -> Vec<(String, String)> {
         let text = fs::read_to_string(path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
         let lines = code.lines().map(|line| line.split("//").next().unwrap());
-        let name = path
-            .strip_prefix(&src)
-            .unwrap()
-            .to_string_lossy()
-            .replace('\\', "/");
+        let name = path.strip_prefix(&src).unwrap().to_string_lossy().replace('\\', "/");
         (name, lines.collect::<Vec<_>>().join("\n"))
     };
     paths.iter().map(strip).collect()
@@ -59,14 +52,8 @@ fn modules_use_only_what_lies_below_them() {
             continue;
         };
         for used in code.split("crate::").skip(1) {
-            let target: String = used
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            assert!(
-                allowed.contains(&target.as_str()),
-                "src/{file} must not use crate::{target}"
-            );
+            let target: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            assert!(allowed.contains(&target.as_str()), "src/{file} must not use crate::{target}");
         }
     }
 }
@@ -74,19 +61,8 @@ fn modules_use_only_what_lies_below_them() {
 #[test]
 fn only_the_waker_hub_has_a_lock_or_an_atomic() {
     for (file, code) in code() {
-        for word in [
-            "Mutex",
-            "RwLock",
-            "Atomic",
-            "Arc<",
-            "Arc::",
-            "std::sync",
-            "unsafe ",
-        ] {
-            assert!(
-                file == "connection/hub.rs" || !code.contains(word),
-                "src/{file} has {word}"
-            );
+        for word in ["Mutex", "RwLock", "Atomic", "Arc<", "Arc::", "std::sync", "unsafe "] {
+            assert!(file == "connection/hub.rs" || !code.contains(word), "src/{file} has {word}");
         }
     }
 }
@@ -103,16 +79,8 @@ fn the_protocol_neither_awaits_nor_polls() {
 #[test]
 fn only_shared_borrows_the_cells_of_a_connection() {
     for (file, code) in code() {
-        let may = [
-            "connection/shared.rs",
-            "connection/scratch.rs",
-            "connection/keys.rs",
-            "ring.rs",
-        ];
+        let may = ["connection/shared.rs", "connection/scratch.rs", "connection/keys.rs", "ring.rs"];
         let borrows = code.contains(".borrow()") || code.contains(".borrow_mut()");
-        assert!(
-            may.contains(&file.as_str()) || !borrows,
-            "src/{file} borrows a cell"
-        );
+        assert!(may.contains(&file.as_str()) || !borrows, "src/{file} borrows a cell");
     }
 }

@@ -95,10 +95,7 @@ struct Stream(Rc<Script>);
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        assert!(
-            buf.iter().all(|byte| *byte == 0),
-            "nothing of anybody else's is in the buffer"
-        );
+        assert!(buf.iter().all(|byte| *byte == 0), "nothing of anybody else's is in the buffer");
         self.0.read_calls.set(self.0.read_calls.get() + 1);
         let next = self.0.reads.borrow_mut().pop_front();
         match next {
@@ -215,10 +212,7 @@ struct Hand {
 impl Hand {
     fn new() -> Self {
         let wakes = Arc::new(Wakes::default());
-        Self {
-            waker: Waker::from(Arc::clone(&wakes)),
-            wakes,
-        }
+        Self { waker: Waker::from(Arc::clone(&wakes)), wakes }
     }
 
     fn poll<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
@@ -249,11 +243,7 @@ fn ready<R>(poll: Poll<R>) -> R {
 fn replies_to_pipelined_input_leave_in_one_write_inside_a_cork_and_one_by_one_outside() {
     for (corked, writes) in [(true, 1), (false, 16)] {
         let (script, mut websocket) = connect(Role::Server, Config::new());
-        script.say(
-            &(0..16)
-                .flat_map(|i| text(&format!("message {i:02}")))
-                .collect::<Vec<_>>(),
-        );
+        script.say(&(0..16).flat_map(|i| text(&format!("message {i:02}"))).collect::<Vec<_>>());
         let echo = async |ws: &mut WebSocket<Stream>| {
             while let Incoming::Message(message) = ws.receiver.receive().await.unwrap() {
                 ws.sender.send(message).await.unwrap();
@@ -280,21 +270,15 @@ fn three_replies_with_a_sleep_after_each_arrive_at_0_300_and_600_ms() {
         }
         let (times, start) = (Rc::new(RefCell::new(Vec::new())), sim.timer().now());
         let (log, clock) = (Rc::clone(&times), sim.timer());
-        *script.on_write.borrow_mut() = Some(Box::new(move || {
-            log.borrow_mut().push((clock.now() - start).as_millis())
-        }));
+        *script.on_write.borrow_mut() =
+            Some(Box::new(move || log.borrow_mut().push((clock.now() - start).as_millis())));
         let timer = sim.timer();
         sim.spawn("handler", async move {
             let replies = websocket.cork(async |ws| {
                 for _ in 0..3 {
-                    let Incoming::Message(message) = ws.receiver.receive().await.unwrap() else {
-                        panic!()
-                    };
+                    let Incoming::Message(message) = ws.receiver.receive().await.unwrap() else { panic!() };
                     ws.sender.send(message).await.unwrap();
-                    timer
-                        .sleep_until(timer.now() + Duration::from_millis(300))
-                        .unwrap()
-                        .await;
+                    timer.sleep_until(timer.now() + Duration::from_millis(300)).unwrap().await;
                 }
             });
             replies.await;
@@ -346,20 +330,11 @@ fn frames_queued_in_one_turn_leave_in_one_write_of_the_receiver_that_waits() {
     let mut receive = pin!(websocket.receiver.receive());
     assert!(hand.poll(receive.as_mut()).is_pending());
     for i in 0..16 {
-        handle
-            .queue(&EncodedFrame::text(&format!("tick {i:02}")))
-            .unwrap();
+        handle.queue(&EncodedFrame::text(&format!("tick {i:02}"))).unwrap();
     }
-    assert_eq!(
-        (script.write_calls.get(), hand.wakes()),
-        (0, 1),
-        "the receiver is woken, once"
-    );
+    assert_eq!((script.write_calls.get(), hand.wakes()), (0, 1), "the receiver is woken, once");
     assert!(hand.poll(receive.as_mut()).is_pending());
-    assert_eq!(
-        (script.write_calls.get(), script.take_written().len()),
-        (1, 16 * 9)
-    );
+    assert_eq!((script.write_calls.get(), script.take_written().len()), (1, 16 * 9));
 }
 
 #[test]
@@ -384,10 +359,7 @@ fn large_frames_queued_in_one_turn_leave_in_one_vectored_write() {
         handle.queue(&EncodedFrame::text("small")).unwrap();
     }
     assert!(hand.poll(receive.as_mut()).is_pending());
-    assert_eq!(
-        (script.write_calls.get(), script.take_written().len()),
-        (1, 8 * (5004 + 7))
-    );
+    assert_eq!((script.write_calls.get(), script.take_written().len()), (1, 8 * (5004 + 7)));
 }
 
 #[test]
@@ -427,21 +399,14 @@ fn what_is_queued_while_a_large_send_is_under_way_comes_behind_it_and_a_pong_bet
         assert!(hand.poll(send.as_mut()).is_pending());
         handle.queue(&EncodedFrame::text("behind")).unwrap();
         script.say(&[masked(0x89, b"1"), masked(0x89, b"2"), text("hi")].concat());
-        assert_eq!(
-            ready(hand.once(receiver.receive())).unwrap(),
-            Incoming::Message("hi".into())
-        );
+        assert_eq!(ready(hand.once(receiver.receive())).unwrap(), Incoming::Message("hi".into()));
         script.give_room(usize::MAX);
         ready(hand.poll(send)).unwrap();
     }
     let wire = script.take_written();
     let fragment = 4 + 20_000;
     assert_eq!(wire[..4], [0x02, 126, 0x4E, 0x20]);
-    assert_eq!(
-        wire[fragment..fragment + 3],
-        *b"\x8A\x012",
-        "the newest ping, at the first boundary"
-    );
+    assert_eq!(wire[fragment..fragment + 3], *b"\x8A\x012", "the newest ping, at the first boundary");
     assert_eq!(wire[fragment + 3..fragment + 7], [0x00, 126, 0x4E, 0x20]);
     assert_eq!(wire[2 * fragment + 3..2 * fragment + 7], [0x80, 126, 0x27, 0x10]);
     assert_eq!(wire[2 * fragment + 3 + 4 + 10_000..], *b"\x81\x06behind");
@@ -454,17 +419,12 @@ fn a_peer_with_everything_buffered_does_not_keep_other_tasks_from_running() {
     let floods: [(&str, Vec<u8>); 4] = [
         ("messages", text("x").repeat(100_000)),
         ("pings", masked(0x89, b"").repeat(100_000)),
-        (
-            "empty fragments",
-            [masked(0x01, b""), masked(0x00, b"").repeat(100_000)].concat(),
-        ),
+        ("empty fragments", [masked(0x01, b""), masked(0x00, b"").repeat(100_000)].concat()),
         ("one large message", masked(0x82, &vec![0; 4 << 20])),
     ];
     for (name, flood) in floods {
-        let (script, mut websocket) = connect(
-            Role::Server,
-            Config::new().max_message(8 << 20).max_fragments(u32::MAX),
-        );
+        let (script, mut websocket) =
+            connect(Role::Server, Config::new().max_message(8 << 20).max_fragments(u32::MAX));
         script.forget.set(true);
         script.say(&flood);
         let (hand, messages, mut turns) = (Hand::new(), Cell::new(0), 0);
@@ -483,10 +443,7 @@ fn a_peer_with_everything_buffered_does_not_keep_other_tasks_from_running() {
             assert!(turns < 200_000, "{name}: it makes progress");
         }
         assert!(turns >= 60, "{name}: other tasks had {turns} turns");
-        assert!(
-            hand.wakes() >= turns - 1,
-            "{name}: it asks for its next turn itself"
-        );
+        assert!(hand.wakes() >= turns - 1, "{name}: it asks for its next turn itself");
     }
 }
 
@@ -497,10 +454,7 @@ fn ten_pings_get_ten_pongs_in_order() {
     let (script, mut websocket) = connect(Role::Server, Config::new());
     script.say(&(0..10).flat_map(|i| masked(0x89, &[i])).collect::<Vec<_>>());
     assert!(Hand::new().once(websocket.receiver.receive()).is_pending());
-    assert_eq!(
-        script.take_written(),
-        (0..10).flat_map(|i| [0x8A, 1, i]).collect::<Vec<_>>()
-    );
+    assert_eq!(script.take_written(), (0..10).flat_map(|i| [0x8A, 1, i]).collect::<Vec<_>>());
     assert_eq!(script.write_calls.get(), 1);
 }
 
@@ -527,11 +481,7 @@ fn a_ping_flood_of_a_peer_that_never_reads_costs_the_outbox_and_one_pong() {
     assert!(websocket.queued_bytes() <= (64 << 10) + 127);
     script.give_room(usize::MAX);
     assert!(hand.once(websocket.receiver.receive()).is_pending());
-    assert_eq!(
-        script.take_written()[2..6],
-        99_999_u32.to_be_bytes(),
-        "the newest is answered first"
-    );
+    assert_eq!(script.take_written()[2..6], 99_999_u32.to_be_bytes(), "the newest is answered first");
 }
 
 // --- hostile streams (rules 6, 10 and 11) -------------------------------------------------------------------------
@@ -545,20 +495,11 @@ fn a_stream_that_panicked_ends_the_connection_for_both_halves() {
     let panicked = catch_unwind(AssertUnwindSafe(|| hand.once(sender.send("cut"))));
     assert!(panicked.is_err());
     for _ in 0..2 {
-        assert!(matches!(
-            ready(hand.once(sender.send("more"))),
-            Err(Error::StreamPanicked)
-        ));
-        assert!(matches!(
-            ready(hand.once(receiver.receive())),
-            Err(Error::StreamPanicked)
-        ));
+        assert!(matches!(ready(hand.once(sender.send("more"))), Err(Error::StreamPanicked)));
+        assert!(matches!(ready(hand.once(receiver.receive())), Err(Error::StreamPanicked)));
     }
     assert!(script.dropped.get());
-    assert!(matches!(
-        ready(hand.once(sender.close())),
-        Err(Error::StreamPanicked)
-    ));
+    assert!(matches!(ready(hand.once(sender.close())), Err(Error::StreamPanicked)));
 }
 
 #[test]
@@ -572,10 +513,7 @@ fn a_stream_that_calls_back_into_its_own_connection_finds_it_usable() {
         }
     }));
     ready(Hand::new().once(websocket.sender.send("outer"))).unwrap();
-    assert_eq!(
-        script.take_written(),
-        [&b"\x81\x05outer"[..], &b"\x81\x05inner".repeat(3)].concat()
-    );
+    assert_eq!(script.take_written(), [&b"\x81\x05outer"[..], &b"\x81\x05inner".repeat(3)].concat());
 }
 
 #[test]
@@ -589,10 +527,7 @@ fn a_stream_that_somebody_looks_at_is_polled_later() {
         assert!(hand.once(receiver.receive()).is_pending());
         assert_eq!(hand.wakes(), 1, "it asks for another turn");
     }
-    assert_eq!(
-        ready(hand.once(receiver.receive())).unwrap(),
-        Incoming::Message("hi".into())
-    );
+    assert_eq!(ready(hand.once(receiver.receive())).unwrap(), Incoming::Message("hi".into()));
 }
 
 #[test]
@@ -600,17 +535,11 @@ fn interrupted_is_tried_again_and_not_for_ever() {
     let (script, mut websocket) = connect(Role::Server, Config::new());
     for _ in 0..3 {
         script.fail_read(ErrorKind::Interrupted);
-        script
-            .write_faults
-            .borrow_mut()
-            .push_back(Err(ErrorKind::Interrupted.into()));
+        script.write_faults.borrow_mut().push_back(Err(ErrorKind::Interrupted.into()));
     }
     script.say(&text("hi"));
     let hand = Hand::new();
-    assert_eq!(
-        ready(hand.once(websocket.receiver.receive())).unwrap(),
-        Incoming::Message("hi".into())
-    );
+    assert_eq!(ready(hand.once(websocket.receiver.receive())).unwrap(), Incoming::Message("hi".into()));
     ready(hand.once(websocket.sender.send("hi"))).unwrap();
     assert_eq!(script.take_written(), b"\x81\x02hi");
 
@@ -637,60 +566,32 @@ fn every_fault_of_a_write_is_told_and_stays_and_what_had_arrived_is_still_delive
         script.write_faults.borrow_mut().push_back(fault);
         script.say(&[text("one"), text("two")].concat());
         let hand = Hand::new();
-        assert_eq!(
-            ready(hand.once(sender.send("x"))).unwrap_err().io_kind(),
-            Some(kind)
-        );
+        assert_eq!(ready(hand.once(sender.send("x"))).unwrap_err().io_kind(), Some(kind));
         for good in ["one", "two"] {
-            assert_eq!(
-                ready(hand.once(receiver.receive())).unwrap(),
-                Incoming::Message(good.into())
-            );
+            assert_eq!(ready(hand.once(receiver.receive())).unwrap(), Incoming::Message(good.into()));
         }
         for _ in 0..2 {
-            assert_eq!(
-                ready(hand.once(receiver.receive())).unwrap_err().io_kind(),
-                Some(kind)
-            );
-            assert_eq!(
-                ready(hand.once(sender.send("x"))).unwrap_err().io_kind(),
-                Some(kind)
-            );
+            assert_eq!(ready(hand.once(receiver.receive())).unwrap_err().io_kind(), Some(kind));
+            assert_eq!(ready(hand.once(sender.send("x"))).unwrap_err().io_kind(), Some(kind));
         }
         assert_eq!(script.write_calls.get(), 1, "a stream that failed is left alone");
-        assert_eq!(
-            ready(hand.once(sender.close())).unwrap_err().io_kind(),
-            Some(kind)
-        );
+        assert_eq!(ready(hand.once(sender.close())).unwrap_err().io_kind(), Some(kind));
         assert!(script.dropped.get());
     }
 }
 
 #[test]
 fn every_fault_of_a_read_is_told_and_stays() {
-    for kind in [
-        ErrorKind::WouldBlock,
-        ErrorKind::ConnectionReset,
-        ErrorKind::Other,
-    ] {
+    for kind in [ErrorKind::WouldBlock, ErrorKind::ConnectionReset, ErrorKind::Other] {
         let (script, websocket) = connect(Role::Server, Config::new());
         let (mut sender, mut receiver) = websocket.split();
         script.say(&text("one"));
         script.fail_read(kind);
         let hand = Hand::new();
-        assert_eq!(
-            ready(hand.once(receiver.receive())).unwrap(),
-            Incoming::Message("one".into())
-        );
+        assert_eq!(ready(hand.once(receiver.receive())).unwrap(), Incoming::Message("one".into()));
         for _ in 0..2 {
-            assert_eq!(
-                ready(hand.once(receiver.receive())).unwrap_err().io_kind(),
-                Some(kind)
-            );
-            assert_eq!(
-                ready(hand.once(sender.send("x"))).unwrap_err().io_kind(),
-                Some(kind)
-            );
+            assert_eq!(ready(hand.once(receiver.receive())).unwrap_err().io_kind(), Some(kind));
+            assert_eq!(ready(hand.once(sender.send("x"))).unwrap_err().io_kind(), Some(kind));
         }
         assert!(script.dropped.get());
     }
@@ -705,26 +606,15 @@ fn after_the_end_of_the_stream_answers_still_leave() {
     script.say(&text("question"));
     script.say(b"");
     let hand = Hand::new();
-    assert_eq!(
-        ready(hand.once(receiver.receive())).unwrap(),
-        Incoming::Message("question".into())
-    );
+    assert_eq!(ready(hand.once(receiver.receive())).unwrap(), Incoming::Message("question".into()));
     for _ in 0..2 {
         let end = ready(hand.once(receiver.receive())).unwrap_err();
-        assert!(matches!(
-            end,
-            Error::EndOfStream {
-                inside_message: false
-            }
-        ));
+        assert!(matches!(end, Error::EndOfStream { inside_message: false }));
     }
     ready(hand.once(sender.send("answer"))).unwrap();
     assert_eq!(script.take_written(), b"\x81\x06answer");
     script.say(b"");
-    assert!(matches!(
-        ready(hand.once(sender.close())),
-        Err(Error::EndOfStream { .. })
-    ));
+    assert!(matches!(ready(hand.once(sender.close())), Err(Error::EndOfStream { .. })));
     assert_eq!(script.take_written(), b"\x88\x02\x03\xE8");
     assert!(script.dropped.get());
 }
@@ -747,10 +637,7 @@ fn an_end_inside_a_message_is_told_from_one_between_messages() {
                 break end;
             }
         };
-        assert!(
-            matches!(end, Error::EndOfStream { inside_message } if inside_message == inside),
-            "{end:?}"
-        );
+        assert!(matches!(end, Error::EndOfStream { inside_message } if inside_message == inside), "{end:?}");
     }
 }
 
@@ -794,10 +681,7 @@ fn without_a_sender_the_receiver_answers_and_closes() {
     assert!(hand.once(receiver.receive()).is_pending());
     assert_eq!(script.take_written(), b"\x8A\x01?");
     script.say(&masked(0x88, b"\x03\xE9"));
-    assert!(matches!(
-        ready(hand.once(receiver.receive())).unwrap(),
-        Incoming::Close(Some(_))
-    ));
+    assert!(matches!(ready(hand.once(receiver.receive())).unwrap(), Incoming::Close(Some(_))));
     assert_eq!(script.take_written(), b"\x88\x02\x03\xE9", "the code is echoed");
     ready(hand.once(receiver.close())).unwrap();
     assert!(script.dropped.get());
@@ -823,11 +707,7 @@ fn an_idle_connection_holds_less_than_a_kibibyte_also_after_a_large_message() {
     let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
     assert!(hand.once(websocket.receiver.receive()).is_pending());
     let fresh = scope.live() + size_of_val(&websocket) as isize;
-    println!(
-        "idle: {} on the heap, {} in the value",
-        scope.live(),
-        size_of_val(&websocket)
-    );
+    println!("idle: {} on the heap, {} in the value", scope.live(), size_of_val(&websocket));
     assert!(fresh < 1024, "{fresh} bytes");
 
     script.say(&text(&"x".repeat(20)));
@@ -876,10 +756,7 @@ fn in_the_steady_state_no_message_costs_an_allocation() {
             counts.push(scope.allocations());
         }
         // One for the bytes behind the first of sixteen messages; none for a message.
-        assert!(
-            counts[10..].iter().all(|count| *count <= 2),
-            "{role:?} {counts:?}"
-        );
+        assert!(counts[10..].iter().all(|count| *count <= 2), "{role:?} {counts:?}");
     }
 }
 
@@ -906,11 +783,7 @@ fn a_declared_length_costs_nothing() {
         script.say(&header);
         let scope = Scope::new();
         assert!(hand.once(websocket.receiver.receive()).is_pending());
-        assert!(
-            scope.peak() <= 1024,
-            "{} bytes for a header that announces {len}",
-            scope.peak()
-        );
+        assert!(scope.peak() <= 1024, "{} bytes for a header that announces {len}", scope.peak());
     }
 }
 
@@ -930,10 +803,7 @@ fn debug_shows_no_payload() {
         format!("{frame:?} {:?}", websocket.sender.send("secret")),
     ]
     .concat();
-    assert!(
-        !shown.contains("secret") && !shown.contains("115, 101"),
-        "{shown}"
-    );
+    assert!(!shown.contains("secret") && !shown.contains("115, 101"), "{shown}");
 }
 
 #[test]
@@ -950,16 +820,10 @@ fn a_ping_of_more_than_125_bytes_is_refused_and_the_connection_goes_on() {
 
 #[test]
 fn two_halves_of_different_connections_are_handed_back() {
-    let (one, two) = (
-        connect(Role::Server, Config::new()).1,
-        connect(Role::Server, Config::new()).1,
-    );
+    let (one, two) = (connect(Role::Server, Config::new()).1, connect(Role::Server, Config::new()).1);
     let ((sender, _), (_, receiver)) = (one.split(), two.split());
     let error = WebSocket::reunite(sender, receiver).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "sender and receiver belong to different connections"
-    );
+    assert_eq!(error.to_string(), "sender and receiver belong to different connections");
 }
 
 #[test]
@@ -967,15 +831,7 @@ fn the_essay_s_two_loops_run_side_by_side() {
     let (script, websocket) = connect(Role::Server, Config::new());
     let (mut sender, mut receiver) = websocket.split();
     let (writer, mut reader) = unsync_websocket::new_shared();
-    script.say(
-        &[
-            text("one"),
-            masked(0x02, b"t"),
-            masked(0x89, b""),
-            masked(0x80, b"wo"),
-        ]
-        .concat(),
-    );
+    script.say(&[text("one"), masked(0x02, b"t"), masked(0x89, b""), masked(0x80, b"wo")].concat());
     let (peer, writes) = (Rc::downgrade(&script), Cell::new(0));
     *script.on_write.borrow_mut() = Some(Box::new(move || {
         writes.set(writes.get() + 1);
@@ -1005,4 +861,147 @@ fn the_essay_s_two_loops_run_side_by_side() {
     assert!(script.dropped.get());
     let wire = script.take_written();
     assert_eq!(wire, b"\x8A\x00\x82\x06onetwo\x88\x02\x03\xE8");
+}
+
+#[test]
+fn answers_to_good_messages_leave_before_the_close_over_a_bad_one() {
+    for corked in [true, false] {
+        let (script, mut websocket) = connect(Role::Server, Config::new());
+        script.say(&[text("good"), masked(0xA1, b"bad"), masked(0x89, b"")].concat());
+        let hand = Hand::new();
+        let echo = async |ws: &mut WebSocket<Stream>| {
+            loop {
+                match ws.receiver.receive().await {
+                    Ok(Incoming::Message(message)) => ws.sender.send(message).await.unwrap(),
+                    Ok(_) => {}
+                    Err(error) => break error,
+                }
+            }
+        };
+        let end = if corked {
+            ready(hand.once(websocket.cork(echo)))
+        } else {
+            ready(hand.once(echo(&mut websocket)))
+        };
+        assert!(matches!(end, Error::Protocol(_)));
+        let wire = script.take_written();
+        assert_eq!(wire[..6], *b"\x81\x04good");
+        assert_eq!((wire[6], wire[8..10].to_vec()), (0x88, vec![0x03, 0xEA]));
+    }
+}
+
+// --- keepalive ----------------------------------------------------------------------------------------------------
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// What came of a connection with a keepalive of 20 s + 20 s.
+#[derive(Default)]
+struct Life {
+    /// What `receive` returned.
+    seen: Vec<String>,
+    /// When something was written.
+    writes: Vec<Duration>,
+    ended: Duration,
+    latency: Option<Duration>,
+}
+
+/// A receiver in a simulated world, and a peer that says something at given times (the bytes; empty for the end).
+fn kept_alive(script_of_peer: &[(u64, Vec<u8>)]) -> Life {
+    let life = Rc::new(RefCell::new(Life::default()));
+    kit::runs::each_seed("keepalive", 1, |run| {
+        let sim = kit::sim::Sim::new(run);
+        let start = sim.timer().now();
+        let script = Script::new();
+        let config = Config::new().keepalive(seconds(20), seconds(20));
+        let stream = Stream(Rc::clone(&script));
+        let mut websocket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), sim.timer());
+        let (log, clock) = (Rc::clone(&life), sim.timer());
+        *script.on_write.borrow_mut() =
+            Some(Box::new(move || log.borrow_mut().writes.push(clock.now() - start)));
+
+        let (log, clock) = (Rc::clone(&life), sim.timer());
+        sim.spawn("receiver", async move {
+            loop {
+                let next = websocket.receiver.receive().await.map(|incoming| format!("{incoming:?}"));
+                let ended = next.is_err();
+                log.borrow_mut().seen.push(next.unwrap_or_else(|error| format!("{error:?}")));
+                if ended {
+                    break;
+                }
+            }
+            let mut log = log.borrow_mut();
+            (log.ended, log.latency) = (clock.now() - start, websocket.latency());
+        });
+        let (says, timer) = (script_of_peer.to_vec(), sim.timer());
+        sim.spawn("peer", async move {
+            for (time, bytes) in says {
+                timer.sleep_until(start + seconds(time)).unwrap().await;
+                script.say(&bytes);
+            }
+        });
+        sim.run();
+    });
+    life.take()
+}
+
+/// The Pong to our `number`th Ping.
+fn keepalive_pong(number: u8) -> Vec<u8> {
+    masked(0x8A, &[0, b'k', b'a', 0, 0, 0, 0, number])
+}
+
+#[test]
+fn a_silent_peer_is_pinged_after_20_s_and_given_up_after_40() {
+    let life = kept_alive(&[]);
+    assert_eq!(life.writes, [seconds(20)]);
+    assert_eq!(
+        (life.seen, life.ended, life.latency),
+        (vec!["KeepaliveTimeout".to_owned()], seconds(40), None)
+    );
+}
+
+#[test]
+fn any_received_byte_counts_as_life() {
+    // The first byte of a frame, a ping of the peer's, half a pong, a message.
+    let bytes = text("late");
+    let life = kept_alive(&[(19, bytes[..1].to_vec()), (38, bytes[1..].to_vec()), (57, masked(0x8A, b""))]);
+    assert_eq!(life.writes, [seconds(77)], "a peer that is heard every 19 s is not pinged");
+    assert_eq!(life.ended, seconds(97));
+    assert_eq!(life.seen, ["Message(Text(4 bytes))", "Pong(0 bytes)", "KeepaliveTimeout"]);
+}
+
+#[test]
+fn a_pong_to_a_keepalive_ping_is_not_told_of_and_measures_the_latency() {
+    let life = kept_alive(&[(23, keepalive_pong(1)), (24, Vec::new())]);
+    assert_eq!(life.latency, Some(seconds(3)));
+    assert_eq!(life.seen, ["EndOfStream { inside_message: false }"]);
+}
+
+#[test]
+fn a_late_pong_is_life_too_and_not_told_of() {
+    // It answers the first ping after the second was sent.
+    let life =
+        kept_alive(&[(39, text("x")), (60, keepalive_pong(1)), (81, keepalive_pong(3)), (82, Vec::new())]);
+    assert_eq!(life.writes, [seconds(20), seconds(59), seconds(80)]);
+    assert_eq!(life.latency, Some(seconds(1)), "of the third ping, the last");
+    assert_eq!(life.seen, ["Message(Text(1 bytes))", "EndOfStream { inside_message: false }"]);
+}
+
+#[test]
+fn a_closing_connection_goes_by_its_close_deadline_alone() {
+    kit::runs::each_seed("keepalive_close", 1, |run| {
+        let sim = kit::sim::Sim::new(run);
+        let (script, start) = (Script::new(), sim.timer().now());
+        let config = Config::new().keepalive(seconds(1), seconds(1));
+        let stream = Stream(Rc::clone(&script));
+        let mut websocket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), sim.timer());
+        let clock = sim.timer();
+        sim.spawn("closer", async move {
+            assert!(matches!(websocket.close().await, Err(Error::CloseTimeout)));
+            assert_eq!(clock.now() - start, seconds(5));
+        });
+        sim.run();
+        assert_eq!(script.take_written(), b"\x88\x02\x03\xE8", "no ping after the Close");
+    });
 }

@@ -1,4 +1,4 @@
-//! T21 and T5 on the sockets of async-io and async-net (smol's), over the loopback.
+//! T21 and T5 on the sockets of async-io, async-net (smol's) and, with the feature `tokio`, tokio, over the loopback.
 //!
 //! What the simulated transports claim of real ones is shown here to hold for the real ones: a bare `Async<TcpStream>` wakes
 //! the waker that it replaces, a `smol::net::TcpStream` unregisters it. Each test is bounded in time by a thread of its own,
@@ -39,18 +39,47 @@ use unsync_websocket::{Config, Error, Incoming, Message, Receiver, Role, Sender,
 
 /// A stream, as its user would make it.
 trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
-    fn of(stream: Async<TcpStream>) -> Self;
+    /// The runtime that the socket needs, around `future`.
+    fn block_on<F: Future>(future: F) -> F::Output {
+        async_io::block_on(future)
+    }
+
+    fn of(stream: TcpStream) -> Self;
+
+    fn websocket(self, role: Role, config: &Config) -> WebSocket<Self>
+    where
+        Self: Sized,
+    {
+        WebSocket::from_handshaken(self, role, config.clone(), Vec::new())
+    }
 }
 
 impl Socket for Async<TcpStream> {
-    fn of(stream: Async<TcpStream>) -> Self {
-        stream
+    fn of(stream: TcpStream) -> Self {
+        Async::new(stream).unwrap()
     }
 }
 
 impl Socket for async_net::TcpStream {
-    fn of(stream: Async<TcpStream>) -> Self {
-        stream.into()
+    fn of(stream: TcpStream) -> Self {
+        Async::new(stream).unwrap().into()
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Socket for unsync_websocket::TokioStream<tokio::net::TcpStream> {
+    fn block_on<F: Future>(future: F) -> F::Output {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, future)
+    }
+
+    fn of(stream: TcpStream) -> Self {
+        stream.set_nonblocking(true).unwrap();
+        Self::new(tokio::net::TcpStream::from_std(stream).unwrap())
+    }
+
+    fn websocket(self, role: Role, config: &Config) -> WebSocket<Self> {
+        WebSocket::on_tokio(self.into_inner(), role, config.clone(), Vec::new())
     }
 }
 
@@ -61,16 +90,12 @@ fn streams<T: Socket>() -> (T, T) {
     for stream in [&server, &client] {
         stream.set_nodelay(true).unwrap();
     }
-    (
-        T::of(Async::new(server).unwrap()),
-        T::of(Async::new(client).unwrap()),
-    )
+    (T::of(server), T::of(client))
 }
 
 fn websockets<T: Socket>(config: &Config) -> (WebSocket<T>, WebSocket<T>) {
     let (server, client) = streams::<T>();
-    let websocket = |stream, role| WebSocket::from_handshaken(stream, role, config.clone(), Vec::new());
-    (websocket(server, Role::Server), websocket(client, Role::Client))
+    (server.websocket(Role::Server, config), client.websocket(Role::Client, config))
 }
 
 /// Runs `test` on a local executor of a thread of its own.
@@ -78,14 +103,14 @@ fn websockets<T: Socket>(config: &Config) -> (WebSocket<T>, WebSocket<T>) {
 /// # Panics
 ///
 /// When it does, and when it takes longer than `most`: the thread is then left to itself.
-fn within<F: Future<Output = ()>>(
+fn within<T: Socket, F: Future<Output = ()>>(
     most: Duration,
     test: impl FnOnce(Rc<LocalExecutor<'static>>) -> F + Send + 'static,
 ) {
     let (sender, receiver) = mpsc::channel::<()>();
     let worker = thread::spawn(move || {
         let executor = Rc::new(LocalExecutor::new());
-        async_io::block_on(executor.run(test(executor.clone())));
+        T::block_on(executor.run(async { test(executor.clone()).await }));
         drop(sender);
     });
     let timeout = receiver.recv_timeout(most) == Err(mpsc::RecvTimeoutError::Timeout);
@@ -183,7 +208,7 @@ fn halves_finish<T: Socket>(lengths: &[usize], rounds: usize) {
     for one_task in [false, true] {
         for receiver_first in [false, true] {
             let lengths = lengths.to_vec();
-            within(Duration::from_secs(20), move |executor| async move {
+            within::<T, _>(Duration::from_secs(20), move |executor| async move {
                 for _ in 0..rounds {
                     talk::<T>(executor.clone(), lengths.clone(), one_task, receiver_first).await;
                 }
@@ -192,32 +217,12 @@ fn halves_finish<T: Socket>(lengths: &[usize], rounds: usize) {
     }
 }
 
-#[test]
-fn two_halves_on_async_io_s_sockets_never_lose_a_wake_up() {
-    halves_finish::<Async<TcpStream>>(&[8, 100, 70_000, 20_000, 9], 40);
-}
-
-#[test]
-fn two_halves_on_smol_s_sockets_never_lose_a_wake_up() {
-    halves_finish::<async_net::TcpStream>(&[8, 100, 70_000, 20_000, 9], 40);
-}
-
-#[test]
-fn both_ends_of_async_io_s_sockets_send_16_mib_with_pings_in_flight_and_finish() {
-    halves_finish::<Async<TcpStream>>(&[16 << 20, 4 << 20], 1);
-}
-
-#[test]
-fn both_ends_of_smol_s_sockets_send_16_mib_with_pings_in_flight_and_finish() {
-    halves_finish::<async_net::TcpStream>(&[16 << 20, 4 << 20], 1);
-}
-
 /// The headline, on a real socket: a large send is stuck, one PING comes, and the receiver goes on.
 fn a_stuck_send_does_not_stop_the_receiver<T: Socket>() {
     const LEN: usize = 64 << 20;
-    within(Duration::from_secs(30), |executor| async move {
+    within::<T, _>(Duration::from_secs(30), |executor| async move {
         let (server, mut peer) = streams::<T>();
-        let socket = WebSocket::from_handshaken(server, Role::Server, Config::new(), Vec::new());
+        let socket = server.websocket(Role::Server, &Config::new());
         let (mut sender, mut receiver) = socket.split();
         let sent = Rc::new(Cell::new(false));
         let (flag, [sends, receives]) = (sent.clone(), [Rc::new(Cell::new(0)), Rc::new(Cell::new(0))]);
@@ -243,20 +248,14 @@ fn a_stuck_send_does_not_stop_the_receiver<T: Socket>() {
 
         // The peer reads nothing. Its socket fills; then it asks once, and talks on.
         Timer::after(Duration::from_millis(100)).await;
-        peer.write_all(&slow::frame(slow::From::Client, true, slow::PING, b"the one"))
-            .await
-            .unwrap();
+        peer.write_all(&slow::frame(slow::From::Client, true, slow::PING, b"the one")).await.unwrap();
         for id in 0..500 {
             let frame = slow::frame(slow::From::Client, true, slow::BINARY, &ledger::binary(id, 1000));
             peer.write_all(&frame).await.unwrap();
         }
         let begun = Instant::now();
         while received.get() < 500 {
-            assert!(
-                begun.elapsed() < Duration::from_secs(5),
-                "received {} of 500",
-                received.get()
-            );
+            assert!(begun.elapsed() < Duration::from_secs(5), "received {} of 500", received.get());
             Timer::after(Duration::from_millis(1)).await;
         }
         assert!(!sent.get(), "64 MiB do not fit into the socket");
@@ -266,10 +265,7 @@ fn a_stuck_send_does_not_stop_the_receiver<T: Socket>() {
         let before = sends.get() + receives.get();
         Timer::after(Duration::from_millis(500)).await;
         let polls = sends.get() + receives.get() - before;
-        assert!(
-            polls <= 50,
-            "{polls} polls in half a second in which nothing happened"
-        );
+        assert!(polls <= 50, "{polls} polls in half a second in which nothing happened");
 
         // Then the peer reads: the pong is behind the fragment that had begun.
         let mut wire = Vec::new();
@@ -289,36 +285,19 @@ fn a_stuck_send_does_not_stop_the_receiver<T: Socket>() {
         drop(peer);
         drop(receiving.await);
         let seen = slow::read(slow::From::Server, slow::Limits::NONE, &wire);
-        let pong_at = seen
-            .frames
-            .iter()
-            .position(|frame| frame.opcode == slow::PONG)
-            .unwrap();
-        let bytes_before: usize = seen.frames[..pong_at]
-            .iter()
-            .map(|frame| frame.payload.len())
-            .sum();
+        let pong_at = seen.frames.iter().position(|frame| frame.opcode == slow::PONG).unwrap();
+        let bytes_before: usize = seen.frames[..pong_at].iter().map(|frame| frame.payload.len()).sum();
         assert_eq!(seen.frames[pong_at].payload, b"the one");
         assert!(bytes_before < LEN / 2, "the pong waited for {bytes_before} bytes");
     });
 }
 
-#[test]
-fn a_64_mib_send_stuck_in_async_io_s_socket_does_not_stop_the_receiver() {
-    a_stuck_send_does_not_stop_the_receiver::<Async<TcpStream>>();
-}
-
-#[test]
-fn a_64_mib_send_stuck_in_smol_s_socket_does_not_stop_the_receiver() {
-    a_stuck_send_does_not_stop_the_receiver::<async_net::TcpStream>();
-}
-
 /// T20 on a real socket: unread input does not take our Close with it (the kernel would answer with a reset).
 fn the_peer_gets_our_close<T: Socket>() {
-    within(Duration::from_secs(30), |_| async move {
+    within::<T, _>(Duration::from_secs(30), |_| async move {
         for round in 0..200 {
             let (server, mut peer) = streams::<T>();
-            let mut socket = WebSocket::from_handshaken(server, Role::Server, Config::new(), Vec::new());
+            let mut socket = server.websocket(Role::Server, &Config::new());
             let unread = slow::frame(slow::From::Client, true, slow::BINARY, &[7; 3000]);
             let closes = async {
                 socket.close().await.unwrap();
@@ -330,34 +309,48 @@ fn the_peer_gets_our_close<T: Socket>() {
                 }
                 let mut heard = Vec::new();
                 let mut buf = [0; 100];
-                while slow::read(slow::From::Server, slow::Limits::NONE, &heard)
-                    .events
-                    .is_empty()
-                {
+                while slow::read(slow::From::Server, slow::Limits::NONE, &heard).events.is_empty() {
                     let count = peer.read(&mut buf).await.unwrap();
                     assert!(count > 0, "round {round}: the stream ended before the Close");
                     heard.extend_from_slice(&buf[..count]);
                 }
-                peer.write_all(&slow::close(slow::From::Client, 1000, ""))
-                    .await
-                    .unwrap();
-                assert_eq!(
-                    peer.read(&mut buf).await.unwrap(),
-                    0,
-                    "round {round}: a FIN, and no reset"
-                );
+                peer.write_all(&slow::close(slow::From::Client, 1000, "")).await.unwrap();
+                assert_eq!(peer.read(&mut buf).await.unwrap(), 0, "round {round}: a FIN, and no reset");
             };
             zip(closes, peer).await;
         }
     });
 }
 
-#[test]
-fn the_peer_of_async_io_s_socket_gets_our_close_and_a_fin_despite_unread_input() {
-    the_peer_gets_our_close::<Async<TcpStream>>();
+macro_rules! on {
+    ($name:ident, $socket:ty) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn two_halves_never_lose_a_wake_up() {
+                halves_finish::<$socket>(&[8, 100, 70_000, 20_000, 9], 40);
+            }
+
+            #[test]
+            fn both_ends_send_16_mib_with_pings_in_flight_and_finish() {
+                halves_finish::<$socket>(&[16 << 20, 4 << 20], 1);
+            }
+
+            #[test]
+            fn a_64_mib_send_stuck_in_the_socket_does_not_stop_the_receiver() {
+                a_stuck_send_does_not_stop_the_receiver::<$socket>();
+            }
+
+            #[test]
+            fn the_peer_gets_our_close_and_a_fin_despite_unread_input() {
+                the_peer_gets_our_close::<$socket>();
+            }
+        }
+    };
 }
 
-#[test]
-fn the_peer_of_smol_s_socket_gets_our_close_and_a_fin_despite_unread_input() {
-    the_peer_gets_our_close::<async_net::TcpStream>();
-}
+on!(async_io_tcp, Async<TcpStream>);
+on!(async_net_tcp, async_net::TcpStream);
+#[cfg(feature = "tokio")]
+on!(tokio_tcp, unsync_websocket::TokioStream<tokio::net::TcpStream>);

@@ -121,21 +121,11 @@ impl Arena {
 
     fn respawn(&mut self) {
         let ready = |ship: &Ship| matches!(ship.state, State::Wreck { ticks: 0 });
-        let due: Vec<u16> = self
-            .ships
-            .iter()
-            .filter(|(_, ship)| ready(ship))
-            .map(|(&id, _)| id)
-            .collect();
+        let due: Vec<u16> = self.ships.iter().filter(|(_, ship)| ready(ship)).map(|(&id, _)| id).collect();
         for id in due {
             let place = self.free_place();
             if let Some(ship) = self.ships.get_mut(&id) {
-                *ship = Ship {
-                    angle: ship.angle,
-                    held: ship.held,
-                    pulled: ship.pulled,
-                    ..Ship::at(place)
-                };
+                *ship = Ship { angle: ship.angle, held: ship.held, pulled: ship.pulled, ..Ship::at(place) };
             }
         }
     }
@@ -159,10 +149,7 @@ impl Arena {
 
     fn fire(&mut self) {
         for (&owner, ship) in &mut self.ships {
-            let State::Flying {
-                reload: reload @ 0, ..
-            } = &mut ship.state
-            else {
+            let State::Flying { reload: reload @ 0, .. } = &mut ship.state else {
                 continue;
             };
             if !ship.pulled && !ship.tapped {
@@ -189,18 +176,13 @@ impl Arena {
             let (from, to) = (shot.place, shot.place.plus(shot.velocity().times(STEP)));
             shot.place = to;
             shot.ticks = shot.ticks.saturating_sub(1);
-            let Some((&victim, ship)) = ships
-                .iter_mut()
-                .find(|(id, ship)| **id != shot.owner && ship.is_crossed(from, to))
+            let Some((&victim, ship)) =
+                ships.iter_mut().find(|(id, ship)| **id != shot.owner && ship.is_crossed(from, to))
             else {
                 return shot.ticks > 0 && to.is_inside(0.0);
             };
             if let Some(fatal) = ship.suffer(shot) {
-                hits.push(Hit {
-                    victim,
-                    by: shot.owner,
-                    fatal,
-                });
+                hits.push(Hit { victim, by: shot.owner, fatal });
             }
             false
         });
@@ -235,11 +217,7 @@ impl Ship {
             held: Directions::default(),
             pulled: false,
             tapped: false,
-            state: State::Flying {
-                hull: HULL,
-                shield: SHIELD,
-                reload: 0,
-            },
+            state: State::Flying { hull: HULL, shield: SHIELD, reload: 0 },
         }
     }
 
@@ -294,16 +272,7 @@ impl Ship {
         };
         let thrusting = flying && self.held.push() != (0.0, 0.0);
         let Vector { x, y } = self.place;
-        wire::Ship {
-            id,
-            x,
-            y,
-            angle: self.angle,
-            hull,
-            flying,
-            thrusting,
-            shielded,
-        }
+        wire::Ship { id, x, y, angle: self.angle, hull, flying, thrusting, shielded }
     }
 }
 
@@ -334,13 +303,7 @@ impl Shot {
     fn seen(&self) -> wire::Shot {
         let Vector { x, y } = self.place;
         let [_, angle] = self.angle.to_le_bytes();
-        wire::Shot {
-            id: self.id,
-            owner: self.owner,
-            x,
-            y,
-            angle,
-        }
+        wire::Shot { id: self.id, owner: self.owner, x, y, angle }
     }
 }
 
@@ -353,10 +316,7 @@ struct Vector {
 
 impl Vector {
     fn plus(self, other: Self) -> Self {
-        Self {
-            x: self.x + other.x,
-            y: self.y + other.y,
-        }
+        Self { x: self.x + other.x, y: self.y + other.y }
     }
 
     fn minus(self, other: Self) -> Self {
@@ -364,10 +324,7 @@ impl Vector {
     }
 
     fn times(self, factor: f32) -> Self {
-        Self {
-            x: self.x * factor,
-            y: self.y * factor,
-        }
+        Self { x: self.x * factor, y: self.y * factor }
     }
 
     fn dot(self, other: Self) -> f32 {
@@ -404,11 +361,7 @@ mod tests {
             arena.enter(id);
             let ship = arena.ships.get_mut(&id).unwrap();
             ship.place = Vector { x, y: 450.0 };
-            ship.state = State::Flying {
-                hull: HULL,
-                shield: 0,
-                reload: 0,
-            };
+            ship.state = State::Flying { hull: HULL, shield: 0, reload: 0 };
         }
         arena
     }
@@ -418,9 +371,7 @@ mod tests {
     }
 
     fn seen(arena: &Arena) -> (Vec<wire::Ship>, Vec<wire::Shot>) {
-        let Event::Frame { ships, shots, .. } = arena.frame() else {
-            panic!("a frame is a frame")
-        };
+        let Event::Frame { ships, shots, .. } = arena.frame() else { panic!("a frame is a frame") };
         (ships, shots)
     }
 
@@ -459,14 +410,7 @@ mod tests {
         arena.trigger(1, true);
         arena.trigger(1, false);
         let hits = steps(&mut arena, 60);
-        assert_eq!(
-            hits,
-            [Hit {
-                victim: 2,
-                by: 1,
-                fatal: false
-            }]
-        );
+        assert_eq!(hits, [Hit { victim: 2, by: 1, fatal: false }]);
         assert_eq!(seen(&arena).0[1].hull, HULL - 1);
         assert!(arena.ships[&2].place.x > 800.0, "pushed by the hit");
     }
@@ -526,11 +470,7 @@ mod tests {
     #[test]
     fn a_shield_takes_shots_and_ends() {
         let mut arena = duel();
-        arena.ships.get_mut(&2).unwrap().state = State::Flying {
-            hull: HULL,
-            shield: SHIELD,
-            reload: 0,
-        };
+        arena.ships.get_mut(&2).unwrap().state = State::Flying { hull: HULL, shield: SHIELD, reload: 0 };
         arena.trigger(1, true);
         assert_eq!(steps(&mut arena, SHIELD.into()), []);
         assert!(!steps(&mut arena, 30).is_empty());
@@ -553,14 +493,7 @@ mod tests {
         arena.trigger(1, true);
         arena.step();
         arena.leave(1);
-        assert_eq!(
-            steps(&mut arena, 60),
-            [Hit {
-                victim: 2,
-                by: 1,
-                fatal: false
-            }]
-        );
+        assert_eq!(steps(&mut arena, 60), [Hit { victim: 2, by: 1, fatal: false }]);
     }
 
     proptest! {

@@ -113,13 +113,7 @@ struct Pilot {
 
 impl Battle {
     pub(crate) fn new(number: u32, seed: u64) -> Self {
-        Self {
-            number,
-            arena: Arena::new(seed),
-            clients: BTreeMap::new(),
-            last_cid: 0,
-            outbox: Vec::new(),
-        }
+        Self { number, arena: Arena::new(seed), clients: BTreeMap::new(), last_cid: 0, outbox: Vec::new() }
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -133,45 +127,17 @@ impl Battle {
         self.flush();
         let cid = self.free_cid();
         let mut roster = Vec::new();
-        Event::Welcome {
-            you: cid,
-            width: arena::WIDTH,
-            height: arena::HEIGHT,
-            tick_ms: arena::TICK_MS,
-        }
-        .encode(&mut roster);
-        for (&id, pilot) in self
-            .clients
-            .iter()
-            .filter_map(|(id, client)| Some((id, client.pilot.as_ref()?)))
+        Event::Welcome { you: cid, width: arena::WIDTH, height: arena::HEIGHT, tick_ms: arena::TICK_MS }
+            .encode(&mut roster);
+        for (&id, pilot) in self.clients.iter().filter_map(|(id, client)| Some((id, client.pilot.as_ref()?)))
         {
-            Event::Joined {
-                id,
-                hue: pilot.hue,
-                name: &pilot.name,
-            }
-            .encode(&mut roster);
-            Event::Score {
-                id,
-                score: pilot.score,
-            }
-            .encode(&mut roster);
+            Event::Joined { id, hue: pilot.hue, name: &pilot.name }.encode(&mut roster);
+            Event::Score { id, score: pilot.score }.encode(&mut roster);
         }
         // A new ring is empty, and larger than a roster; were it not, the first flush would find it full.
         let _ = writer.write(&roster);
-        self.clients.insert(
-            cid,
-            Client {
-                writer,
-                notice,
-                pilot: None,
-            },
-        );
-        log::info!(
-            "battle {}: client {cid} looks on, {} here",
-            self.number,
-            self.clients.len()
-        );
+        self.clients.insert(cid, Client { writer, notice, pilot: None });
+        log::info!("battle {}: client {cid} looks on, {} here", self.number, self.clients.len());
         cid
     }
 
@@ -179,11 +145,7 @@ impl Battle {
     pub(crate) fn leave(&mut self, cid: Cid) {
         if let Some(client) = self.remove(cid) {
             let name = client.pilot.as_ref().map_or("", |pilot| &pilot.name);
-            log::info!(
-                "battle {}: client {cid} {name:?} leaves, {} here",
-                self.number,
-                self.clients.len()
-            );
+            log::info!("battle {}: client {cid} {name:?} leaves, {} here", self.number, self.clients.len());
             self.flush();
         }
     }
@@ -191,10 +153,7 @@ impl Battle {
     /// What a client sent, as the decoder gives it: a message, or the error that ends them.
     pub(crate) fn handle_message(&mut self, cid: Cid, message: Result<Command<'_>, wire::Error>) {
         match message {
-            Ok(Command::Join {
-                version: wire::VERSION,
-                name,
-            }) => self.play(cid, name),
+            Ok(Command::Join { version: wire::VERSION, name }) => self.play(cid, name),
             Ok(Command::Join { .. }) => self.dismiss(cid, Dismissal::Outdated),
             Ok(Command::Move(held)) => self.arena.steer(cid, held),
             Ok(Command::Aim(angle)) => self.arena.aim(cid, angle),
@@ -233,11 +192,7 @@ impl Battle {
             let pilot = self.clients.get_mut(&by).and_then(|client| client.pilot.as_mut());
             if let Some(pilot) = pilot {
                 pilot.score = pilot.score.saturating_add(if fatal { KILL } else { HIT });
-                Event::Score {
-                    id: by,
-                    score: pilot.score,
-                }
-                .encode(&mut self.outbox);
+                Event::Score { id: by, score: pilot.score }.encode(&mut self.outbox);
             }
         }
         self.arena.frame().encode(&mut self.outbox);
@@ -269,12 +224,7 @@ impl Battle {
         };
         log::info!("battle {}: client {cid} joins as {name:?}", self.number);
         let hue = hue(cid);
-        Event::Joined {
-            id: cid,
-            hue,
-            name: &name,
-        }
-        .encode(&mut self.outbox);
+        Event::Joined { id: cid, hue, name: &name }.encode(&mut self.outbox);
         Event::Score { id: cid, score: 0 }.encode(&mut self.outbox);
         client.pilot = Some(Pilot { name, hue, score: 0 });
         self.arena.enter(cid);
@@ -282,11 +232,7 @@ impl Battle {
 
     fn dismiss(&mut self, cid: Cid, dismissal: Dismissal) {
         if let Some(client) = self.remove(cid) {
-            log::warn!(
-                "battle {}: client {cid} is dismissed: {}",
-                self.number,
-                dismissal.reason()
-            );
+            log::warn!("battle {}: client {cid} is dismissed: {}", self.number, dismissal.reason());
             client.notice.give(dismissal);
         }
     }
@@ -348,13 +294,7 @@ mod tests {
 
         fn playing(battle: &mut Battle, name: &str) -> Self {
             let visitor = Self::new(battle);
-            visitor.says(
-                battle,
-                Command::Join {
-                    version: wire::VERSION,
-                    name,
-                },
-            );
+            visitor.says(battle, Command::Join { version: wire::VERSION, name });
             visitor
         }
 
@@ -401,17 +341,9 @@ mod tests {
         let mut bob = Visitor::new(&mut battle);
         let (you, id) = (bob.cid, ann.cid);
         bob.hears(|heard| {
-            let welcome = Event::Welcome {
-                you,
-                width: arena::WIDTH,
-                height: arena::HEIGHT,
-                tick_ms: arena::TICK_MS,
-            };
-            let joined = Event::Joined {
-                id,
-                hue: hue(id),
-                name: "Ann",
-            };
+            let welcome =
+                Event::Welcome { you, width: arena::WIDTH, height: arena::HEIGHT, tick_ms: arena::TICK_MS };
+            let joined = Event::Joined { id, hue: hue(id), name: "Ann" };
             assert_eq!(heard, [welcome, joined, Event::Score { id, score: 0 }]);
         });
     }
@@ -427,21 +359,11 @@ mod tests {
         ann.hears(|heard| {
             assert_eq!(
                 heard,
-                [
-                    Event::Joined {
-                        id,
-                        hue: hue(id),
-                        name: "Bob"
-                    },
-                    Event::Score { id, score: 0 }
-                ]
+                [Event::Joined { id, hue: hue(id), name: "Bob" }, Event::Score { id, score: 0 }]
             );
         });
         battle.tick();
-        assert_eq!(
-            ann.sees_ships().iter().map(|ship| ship.id).collect::<Vec<_>>(),
-            [id]
-        );
+        assert_eq!(ann.sees_ships().iter().map(|ship| ship.id).collect::<Vec<_>>(), [id]);
     }
 
     #[test]
@@ -454,11 +376,7 @@ mod tests {
         ann.says(&mut battle, Command::Move(Directions::RIGHT));
         (0..5).for_each(|_| battle.tick());
         let after = ann.sees_ships();
-        let moved: Vec<bool> = before
-            .iter()
-            .zip(&after)
-            .map(|(a, b)| (a.x, a.y) != (b.x, b.y))
-            .collect();
+        let moved: Vec<bool> = before.iter().zip(&after).map(|(a, b)| (a.x, a.y) != (b.x, b.y)).collect();
         assert_eq!(moved, [true, false]);
     }
 
@@ -467,19 +385,8 @@ mod tests {
         let mut battle = new_battle();
         let mut ann = Visitor::playing(&mut battle, "\u{200b}");
         ann.hears(|heard| assert_eq!(heard.last(), Some(&Event::Refused)));
-        ann.says(
-            &mut battle,
-            Command::Join {
-                version: wire::VERSION,
-                name: "Ann",
-            },
-        );
-        ann.hears(|heard| {
-            assert!(
-                matches!(heard, [Event::Joined { name: "Ann", .. }, _]),
-                "{heard:?}"
-            )
-        });
+        ann.says(&mut battle, Command::Join { version: wire::VERSION, name: "Ann" });
+        ann.hears(|heard| assert!(matches!(heard, [Event::Joined { name: "Ann", .. }, _]), "{heard:?}"));
     }
 
     #[test]
@@ -487,13 +394,7 @@ mod tests {
         let mut battle = new_battle();
         let mut ann = Visitor::playing(&mut battle, "Ann");
         ann.hears(|_| ());
-        ann.says(
-            &mut battle,
-            Command::Join {
-                version: wire::VERSION,
-                name: "Bob",
-            },
-        );
+        ann.says(&mut battle, Command::Join { version: wire::VERSION, name: "Bob" });
         ann.hears(|heard| assert_eq!(heard, []));
     }
 
@@ -526,14 +427,7 @@ mod tests {
             if let [from, to] = &*ships {
                 ann.says(&mut battle, Command::Aim(angle_between(from, to)));
                 // Out of range she would shoot for ever: she comes nearer.
-                ann.says(
-                    &mut battle,
-                    if from.x < to.x {
-                        Command::Move(Directions::RIGHT)
-                    } else {
-                        LEFT
-                    },
-                );
+                ann.says(&mut battle, if from.x < to.x { Command::Move(Directions::RIGHT) } else { LEFT });
             }
             battle.tick();
             ships = ann
@@ -554,10 +448,8 @@ mod tests {
             }
         }
         let rounds = [(0, 1), (0, 2), (0, 3), (1, 8)];
-        let expected: Vec<_> = rounds
-            .iter()
-            .flat_map(|&(fatal, score)| [(victim, by, fatal), (by, 0, score)])
-            .collect();
+        let expected: Vec<_> =
+            rounds.iter().flat_map(|&(fatal, score)| [(victim, by, fatal), (by, 0, score)]).collect();
         assert_eq!(told, expected);
     }
 
@@ -579,13 +471,7 @@ mod tests {
         let mut battle = new_battle();
         let mut ann = Visitor::playing(&mut battle, "Ann");
         let bob = Visitor::with_ring(&mut battle, new_shared_with_capacity(200));
-        bob.says(
-            &mut battle,
-            Command::Join {
-                version: wire::VERSION,
-                name: "Bob",
-            },
-        );
+        bob.says(&mut battle, Command::Join { version: wire::VERSION, name: "Bob" });
         let mut heard_left = false;
         for _ in 0..20 {
             battle.tick();
@@ -617,27 +503,17 @@ mod tests {
         let mut bob = Visitor::new(&mut battle);
         bob.hears(|_| ());
         let mut payload = Vec::new();
-        Command::Join {
-            version: wire::VERSION,
-            name: "Ann",
-        }
-        .encode(&mut payload);
+        Command::Join { version: wire::VERSION, name: "Ann" }.encode(&mut payload);
         payload.extend([99, 1, 2, 3]);
         for message in wire::Decoder::new(&payload) {
             battle.handle_message(ann.cid, message);
         }
         battle.flush();
-        assert_eq!(
-            ann.dismissed(),
-            Some(Dismissal::Nonsense(wire::Error::UnknownTag(99)))
-        );
+        assert_eq!(ann.dismissed(), Some(Dismissal::Nonsense(wire::Error::UnknownTag(99))));
         ann.hears(|_| ());
         assert_eq!(ann.hears(|_| ()), None, "the ring's writer is gone");
         bob.hears(|heard| {
-            assert!(matches!(
-                heard,
-                [Event::Joined { .. }, Event::Score { .. }, Event::Left { .. }]
-            ))
+            assert!(matches!(heard, [Event::Joined { .. }, Event::Score { .. }, Event::Left { .. }]))
         });
     }
 
@@ -645,13 +521,7 @@ mod tests {
     fn a_page_of_another_version_is_told_to_reload() {
         let mut battle = new_battle();
         let ann = Visitor::new(&mut battle);
-        ann.says(
-            &mut battle,
-            Command::Join {
-                version: 0,
-                name: "Ann",
-            },
-        );
+        ann.says(&mut battle, Command::Join { version: 0, name: "Ann" });
         assert_eq!(ann.dismissed(), Some(Dismissal::Outdated));
     }
 
@@ -659,11 +529,7 @@ mod tests {
     fn one_who_only_looks_on_cannot_steer() {
         let mut battle = new_battle();
         let mut ann = Visitor::new(&mut battle);
-        for command in [
-            Command::Move(Directions::UP),
-            Command::Aim(7),
-            Command::Trigger { pulled: true },
-        ] {
+        for command in [Command::Move(Directions::UP), Command::Aim(7), Command::Trigger { pulled: true }] {
             ann.says(&mut battle, command);
         }
         battle.tick();
@@ -677,20 +543,14 @@ mod tests {
         let bob = Visitor::new(&mut battle);
         battle.dismiss_all();
         for client in [ann, bob] {
-            assert_eq!(
-                client.dismissed().map(|dismissal| dismissal.code().get()),
-                Some(1001)
-            );
+            assert_eq!(client.dismissed().map(|dismissal| dismissal.code().get()), Some(1001));
         }
     }
 
     #[test]
     fn every_dismissal_fits_a_close_frame() {
         let all = [Dismissal::GoingAway, Dismissal::TooSlow, Dismissal::Outdated];
-        for dismissal in all
-            .into_iter()
-            .chain([Dismissal::Nonsense(wire::Error::BadValue)])
-        {
+        for dismissal in all.into_iter().chain([Dismissal::Nonsense(wire::Error::BadValue)]) {
             assert!(dismissal.reason().len() <= 123);
         }
     }

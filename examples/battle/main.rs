@@ -53,11 +53,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 4
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What ends the server: Ctrl-C, and where there is such a thing, the word of a service manager.
-const ENDING: &[Signal] = if cfg!(unix) {
-    &[Signal::Int, Signal::Term]
-} else {
-    &[Signal::Int]
-};
+const ENDING: &[Signal] = if cfg!(unix) { &[Signal::Int, Signal::Term] } else { &[Signal::Int] };
 
 fn main() -> ExitCode {
     let listen = match listen_address(env::args().skip(1)) {
@@ -109,10 +105,7 @@ async fn run<'m>(
     let mut signals = Signals::new(ENDING)?;
     let address = listen.to_socket_addrs()?.next().ok_or("no such address")?;
     let listener = Async::<TcpListener>::bind(address)?;
-    println!(
-        "open http://{}/ in two browser windows; Ctrl-C ends",
-        listener.get_ref().local_addr()?
-    );
+    println!("open http://{}/ in two browser windows; Ctrl-C ends", listener.get_ref().local_addr()?);
 
     // Nothing is ever written to this ring: every client's task holds its writer, and the last one to end wakes us.
     let (present, mut all_gone) = new_shared();
@@ -179,10 +172,7 @@ async fn tick(manager: &BattleManager) {
     let mut next = Instant::now();
     loop {
         let now = Instant::now();
-        next = next
-            .checked_add(arena::TICK)
-            .filter(|&next| next > now)
-            .unwrap_or(now);
+        next = next.checked_add(arena::TICK).filter(|&next| next > now).unwrap_or(now);
         Timer::at(next).await;
         manager.tick();
     }
@@ -193,14 +183,8 @@ async fn serve(stream: Async<TcpStream>, manager: &BattleManager) -> Result<(), 
     if let Err(error) = stream.get_ref().set_nodelay(true) {
         log::warn!("TCP_NODELAY: {error}");
     }
-    let config = Config::new()
-        .max_message(MAX_MESSAGE)
-        .close_timeout(CLOSE_TIMEOUT);
-    let request = Server::new(stream)
-        .config(config)
-        .same_origin()
-        .receive_request()
-        .await?;
+    let config = Config::new().max_message(MAX_MESSAGE).close_timeout(CLOSE_TIMEOUT);
+    let request = Server::new(stream).config(config).same_origin().receive_request().await?;
     if request.is_upgrade() && request.path() == "/ws" {
         battle(request, manager).await
     } else {

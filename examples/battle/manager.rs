@@ -34,9 +34,7 @@ impl BattleManager {
 
     /// All battles move on by one tick. Those that no client's task holds are over.
     pub(crate) fn tick(&self) {
-        self.battles
-            .borrow_mut()
-            .retain(|battle| Rc::strong_count(battle) > 1);
+        self.battles.borrow_mut().retain(|battle| Rc::strong_count(battle) > 1);
         for battle in self.battles.borrow().iter() {
             battle.borrow_mut().tick();
         }

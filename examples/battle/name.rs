@@ -14,11 +14,7 @@ pub(crate) fn clean(typed: &str) -> Option<String> {
         .map(|character| if character.is_whitespace() { ' ' } else { character })
         .filter(|&character| !is_invisible(character))
         .collect();
-    let name = seen
-        .split(' ')
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let name = seen.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     (1..=MAX).contains(&name.chars().count()).then_some(name)
 }
 
@@ -53,14 +49,7 @@ mod tests {
 
     #[test]
     fn a_plain_name_is_taken_as_it_is() {
-        for name in [
-            "x",
-            "Ann Lee",
-            "Ørjan",
-            "陈小明",
-            "<b>bold</b>",
-            "0123456789abcdef",
-        ] {
+        for name in ["x", "Ann Lee", "Ørjan", "陈小明", "<b>bold</b>", "0123456789abcdef"] {
             assert_eq!(cleaned(name), name);
         }
     }

@@ -16,32 +16,12 @@ struct Page {
 }
 
 const PAGES: [Page; 5] = [
-    Page {
-        path: "/",
-        kind: "text/html; charset=utf-8",
-        body: include_str!("page/index.html"),
-    },
-    Page {
-        path: "/style.css",
-        kind: "text/css; charset=utf-8",
-        body: include_str!("page/style.css"),
-    },
-    Page {
-        path: "/battle.js",
-        kind: "text/javascript; charset=utf-8",
-        body: include_str!("page/battle.js"),
-    },
-    Page {
-        path: "/favicon.svg",
-        kind: "image/svg+xml",
-        body: FAVICON,
-    },
+    Page { path: "/", kind: "text/html; charset=utf-8", body: include_str!("page/index.html") },
+    Page { path: "/style.css", kind: "text/css; charset=utf-8", body: include_str!("page/style.css") },
+    Page { path: "/battle.js", kind: "text/javascript; charset=utf-8", body: include_str!("page/battle.js") },
+    Page { path: "/favicon.svg", kind: "image/svg+xml", body: FAVICON },
     // Browsers ask for this one unasked.
-    Page {
-        path: "/favicon.ico",
-        kind: "image/svg+xml",
-        body: FAVICON,
-    },
+    Page { path: "/favicon.ico", kind: "image/svg+xml", body: FAVICON },
 ];
 
 const FAVICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0a0e1c"/><path d="M27 16 7 25l4-9-4-9z" fill="#4cf" stroke="#cff" stroke-width="1.5" stroke-linejoin="round"/></svg>"##;
@@ -49,11 +29,7 @@ const FAVICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 3
 /// Answers a request that is not for the socket.
 pub(crate) async fn answer(request: ServerRequest<Async<TcpStream>>) -> Result<(), HandshakeError> {
     if !matches!(request.method(), "GET" | "HEAD") {
-        return request
-            .reject(405)
-            .header("Allow", "GET, HEAD")
-            .body("only GET and HEAD")
-            .await;
+        return request.reject(405).header("Allow", "GET, HEAD").body("only GET and HEAD").await;
     }
     if request.path() == "/ws" {
         return request.reject(426).body("this is for WebSockets").await;

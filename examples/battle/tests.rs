@@ -30,13 +30,7 @@ fn with_server(test: impl AsyncFnOnce(House<'_>)) {
         let address = listener.get_ref().local_addr().unwrap();
         let (present, all_gone) = new_shared();
         let accepting = executor.spawn(accept(Rc::clone(&executor), &manager, listener, Rc::new(present)));
-        test(House {
-            address,
-            manager: &manager,
-            accepting,
-            all_gone,
-        })
-        .await;
+        test(House { address, manager: &manager, accepting, all_gone }).await;
     }));
 }
 
@@ -75,20 +69,13 @@ impl Guest {
         let (stream, head) = request(address, UPGRADE).await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         let websocket = WebSocket::from_handshaken(stream, Role::Client, Config::new(), Vec::new());
-        Self {
-            websocket,
-            payload: Vec::new(),
-        }
+        Self { websocket, payload: Vec::new() }
     }
 
     async fn playing(address: SocketAddr, name: &str) -> Self {
         let mut guest = Self::new(address).await;
         let mut payload = Vec::new();
-        wire::Command::Join {
-            version: wire::VERSION,
-            name,
-        }
-        .encode(&mut payload);
+        wire::Command::Join { version: wire::VERSION, name }.encode(&mut payload);
         guest.says(&payload).await;
         guest
     }
@@ -101,11 +88,7 @@ impl Guest {
     async fn hears<R>(&mut self, mut look: impl FnMut(&Event<'_>) -> Option<R>) -> R {
         loop {
             self.payload.clear();
-            self.websocket
-                .receiver
-                .receive_data(&mut self.payload)
-                .await
-                .unwrap();
+            self.websocket.receiver.receive_data(&mut self.payload).await.unwrap();
             if let Some(found) = events(&self.payload).iter().find_map(&mut look) {
                 return found;
             }
@@ -114,10 +97,7 @@ impl Guest {
 
     /// Takes what has come, without waiting for more.
     async fn catch_up(&mut self) {
-        while poll_once(self.websocket.receiver.receive_data(&mut self.payload))
-            .await
-            .is_some()
-        {
+        while poll_once(self.websocket.receiver.receive_data(&mut self.payload)).await.is_some() {
             self.payload.clear();
         }
     }
@@ -131,9 +111,7 @@ impl Guest {
             }
         };
         self.websocket.close().await.unwrap();
-        let frame = error
-            .close_frame()
-            .unwrap_or_else(|| panic!("no close but {error}"));
+        let frame = error.close_frame().unwrap_or_else(|| panic!("no close but {error}"));
         (frame.code().get(), frame.reason().to_owned())
     }
 }
@@ -150,14 +128,8 @@ fn the_page_comes_with_a_policy_and_unknown_paths_do_not() {
         ] {
             let (head, body) = get(address, path).await;
             assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
-            assert!(
-                head.contains(&format!("Content-Type: {kind}\r\n")),
-                "{path}: {head}"
-            );
-            assert!(
-                head.contains("Content-Security-Policy: default-src 'none';"),
-                "{path}: {head}"
-            );
+            assert!(head.contains(&format!("Content-Type: {kind}\r\n")), "{path}: {head}");
+            assert!(head.contains("Content-Security-Policy: default-src 'none';"), "{path}: {head}");
             assert!(body.contains(part), "{path}");
         }
         for (lines, status) in [
@@ -167,10 +139,7 @@ fn the_page_comes_with_a_policy_and_unknown_paths_do_not() {
             ("GET /ws HTTP/1.1", "426"),
         ] {
             let (_, head) = request(address, lines).await;
-            assert!(
-                head.starts_with(&format!("HTTP/1.1 {status} ")),
-                "{lines}: {head}"
-            );
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{lines}: {head}");
         }
     });
 }
@@ -178,16 +147,11 @@ fn the_page_comes_with_a_policy_and_unknown_paths_do_not() {
 #[test]
 fn a_page_from_elsewhere_may_not_play_and_ours_may() {
     with_server(async |House { address, .. }| {
-        for (origin, status) in [
-            ("https://elsewhere.example", "403"),
-            ("null", "403"),
-            (&format!("http://{address}"), "101"),
-        ] {
+        for (origin, status) in
+            [("https://elsewhere.example", "403"), ("null", "403"), (&format!("http://{address}"), "101")]
+        {
             let (_, head) = request(address, &format!("{UPGRADE}\r\nOrigin: {origin}")).await;
-            assert!(
-                head.starts_with(&format!("HTTP/1.1 {status} ")),
-                "{origin}: {head}"
-            );
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{origin}: {head}");
         }
     });
 }
@@ -212,8 +176,7 @@ fn two_clients_see_each_other_until_one_leaves() {
         manager.tick();
         assert_eq!(ann.hears(ships).await, bob.hears(ships).await);
         bob.websocket.close().await.unwrap();
-        ann.hears(|event| (*event == Event::Left { id: bobs }).then_some(()))
-            .await;
+        ann.hears(|event| (*event == Event::Left { id: bobs }).then_some(())).await;
         manager.tick();
         assert_eq!(ann.hears(ships).await.len(), 1);
     });
@@ -267,33 +230,22 @@ fn one_who_does_not_read_is_closed_with_1013_while_the_others_play_on() {
 
 #[test]
 fn when_the_server_ends_every_client_is_told_1001_and_one_that_does_not_answer_is_cut_off() {
-    with_server(
-        async |House {
-                   address,
-                   manager,
-                   accepting,
-                   mut all_gone,
-               }| {
-            let mut ann = Guest::playing(address, "Ann").await;
-            let mut mute = Guest::playing(address, "Mute").await;
-            ann.hears(|event| matches!(event, Event::Joined { name: "Mute", .. }).then_some(()))
-                .await;
-            accepting.cancel().await;
-            let begun = Instant::now();
-            let ((), told) = zip(part(manager, &mut all_gone), ann.is_closed()).await;
-            assert_eq!(told, (1001, String::from("the server is shutting down")));
-            let lasted = begun.elapsed();
-            assert!(
-                (CLOSE_TIMEOUT..PATIENCE).contains(&lasted),
-                "{lasted:?}, the deadline of the mute one"
-            );
-            // The mute one could have read it all the time.
-            let error = loop {
-                if let Err(error) = mute.websocket.receiver.receive_data(&mut mute.payload).await {
-                    break error;
-                }
-            };
-            assert_eq!(error.close_frame().map(|frame| frame.code().get()), Some(1001));
-        },
-    );
+    with_server(async |House { address, manager, accepting, mut all_gone }| {
+        let mut ann = Guest::playing(address, "Ann").await;
+        let mut mute = Guest::playing(address, "Mute").await;
+        ann.hears(|event| matches!(event, Event::Joined { name: "Mute", .. }).then_some(())).await;
+        accepting.cancel().await;
+        let begun = Instant::now();
+        let ((), told) = zip(part(manager, &mut all_gone), ann.is_closed()).await;
+        assert_eq!(told, (1001, String::from("the server is shutting down")));
+        let lasted = begun.elapsed();
+        assert!((CLOSE_TIMEOUT..PATIENCE).contains(&lasted), "{lasted:?}, the deadline of the mute one");
+        // The mute one could have read it all the time.
+        let error = loop {
+            if let Err(error) = mute.websocket.receiver.receive_data(&mut mute.payload).await {
+                break error;
+            }
+        };
+        assert_eq!(error.close_frame().map(|frame| frame.code().get()), Some(1001));
+    });
 }

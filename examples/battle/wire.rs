@@ -107,18 +107,13 @@ pub(crate) struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     pub(crate) fn new(payload: &'a [u8]) -> Self {
-        Self {
-            bytes: Bytes(payload),
-        }
+        Self { bytes: Bytes(payload) }
     }
 
     fn command(&mut self) -> Result<Command<'a>, Error> {
         let bytes = &mut self.bytes;
         Ok(match bytes.u8()? {
-            1 => Command::Join {
-                version: bytes.u8()?,
-                name: bytes.text()?,
-            },
+            1 => Command::Join { version: bytes.u8()?, name: bytes.text()? },
             2 => match bytes.u8()? {
                 held if held > Directions::ALL => return Err(Error::BadValue),
                 held => Command::Move(Directions(held)),
@@ -178,12 +173,7 @@ impl<'a> Bytes<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event<'a> {
     /// To a new client, before anything else.
-    Welcome {
-        you: u16,
-        width: u16,
-        height: u16,
-        tick_ms: u8,
-    },
+    Welcome { you: u16, width: u16, height: u16, tick_ms: u8 },
     /// Somebody plays.
     Joined { id: u16, hue: u8, name: &'a str },
     /// Somebody plays no more.
@@ -195,11 +185,7 @@ pub(crate) enum Event<'a> {
     /// Your name is not 1 to 16 visible characters; try another.
     Refused,
     /// Where everything is.
-    Frame {
-        tick: u32,
-        ships: Vec<Ship>,
-        shots: Vec<Shot>,
-    },
+    Frame { tick: u32, ships: Vec<Ship>, shots: Vec<Shot> },
 }
 
 /// One ship of a frame.
@@ -230,12 +216,7 @@ impl Event<'_> {
     /// Appends this event to a payload.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Welcome {
-                you,
-                width,
-                height,
-                tick_ms,
-            } => {
+            Self::Welcome { you, width, height, tick_ms } => {
                 out.extend([65, VERSION]);
                 put(out, &[*you, *width, *height]);
                 out.push(*tick_ms);
@@ -376,13 +357,8 @@ pub(crate) mod tests {
                 hue: bytes.u8().unwrap(),
                 name: bytes.text().unwrap(),
             },
-            67 => Event::Left {
-                id: bytes.u16().unwrap(),
-            },
-            68 => Event::Score {
-                id: bytes.u16().unwrap(),
-                score: bytes.u32(),
-            },
+            67 => Event::Left { id: bytes.u16().unwrap() },
+            68 => Event::Score { id: bytes.u16().unwrap(), score: bytes.u32() },
             69 => Event::Hit {
                 victim: bytes.u16().unwrap(),
                 by: bytes.u16().unwrap(),
@@ -404,27 +380,12 @@ pub(crate) mod tests {
         let (id, x, y) = (bytes.u16().unwrap(), bytes.coordinate(), bytes.coordinate());
         let (angle, hull, flags) = (bytes.u16().unwrap(), bytes.u8().unwrap(), bytes.u8().unwrap());
         let (flying, thrusting, shielded) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
-        Ship {
-            id,
-            x,
-            y,
-            angle,
-            hull,
-            flying,
-            thrusting,
-            shielded,
-        }
+        Ship { id, x, y, angle, hull, flying, thrusting, shielded }
     }
 
     fn shot(bytes: &mut Bytes<'_>) -> Shot {
         let (id, owner) = (bytes.u16().unwrap(), bytes.u16().unwrap());
-        Shot {
-            id,
-            owner,
-            x: bytes.coordinate(),
-            y: bytes.coordinate(),
-            angle: bytes.u8().unwrap(),
-        }
+        Shot { id, owner, x: bytes.coordinate(), y: bytes.coordinate(), angle: bytes.u8().unwrap() }
     }
 
     fn decode(payload: &[u8]) -> Vec<Result<Command<'_>, Error>> {
@@ -482,10 +443,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_coordinate_outside_the_range_is_put_at_its_edge() {
-        assert_eq!(
-            (steps(-5.0), steps(1.0), steps(1e9), steps(f32::NAN)),
-            (0, 32, 65_535, 0)
-        );
+        assert_eq!((steps(-5.0), steps(1.0), steps(1e9), steps(f32::NAN)), (0, 32, 65_535, 0));
     }
 
     fn commands() -> impl Strategy<Value = Vec<(u8, String, u16)>> {
@@ -503,46 +461,20 @@ pub(crate) mod tests {
     }
 
     fn a_ship() -> impl Strategy<Value = Ship> {
-        let numbers = (
-            any::<u16>(),
-            any::<u16>(),
-            any::<u16>(),
-            any::<u16>(),
-            any::<u8>(),
-        );
+        let numbers = (any::<u16>(), any::<u16>(), any::<u16>(), any::<u16>(), any::<u8>());
         (numbers, any::<[bool; 3]>()).prop_map(|((id, x, y, angle, hull), [flying, thrusting, shielded])| {
             let (x, y) = (f32::from(x) / STEPS, f32::from(y) / STEPS);
-            Ship {
-                id,
-                x,
-                y,
-                angle,
-                hull,
-                flying,
-                thrusting,
-                shielded,
-            }
+            Ship { id, x, y, angle, hull, flying, thrusting, shielded }
         })
     }
 
     fn a_shot() -> impl Strategy<Value = Shot> {
-        (
-            any::<u16>(),
-            any::<u16>(),
-            any::<u16>(),
-            any::<u16>(),
-            any::<u8>(),
-        )
-            .prop_map(|(id, owner, x, y, angle)| {
+        (any::<u16>(), any::<u16>(), any::<u16>(), any::<u16>(), any::<u8>()).prop_map(
+            |(id, owner, x, y, angle)| {
                 let (x, y) = (f32::from(x) / STEPS, f32::from(y) / STEPS);
-                Shot {
-                    id,
-                    owner,
-                    x,
-                    y,
-                    angle,
-                }
-            })
+                Shot { id, owner, x, y, angle }
+            },
+        )
     }
 
     proptest! {

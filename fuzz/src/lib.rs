@@ -4,11 +4,7 @@ use unsync_websocket::Role;
 use unsync_websocket::protocol::{Event, Inbound, Limits, ProtocolError};
 
 /// Small, so that a fuzzer meets them.
-const LIMITS: Limits = Limits {
-    max_message: 512,
-    max_frame: 300,
-    max_fragments: 8,
-};
+const LIMITS: Limits = Limits { max_message: 512, max_frame: 300, max_fragments: 8 };
 
 /// All that a stream came to: the events with their payloads, and the error that ended it.
 type Story = (Vec<(Event, Vec<u8>)>, Option<ProtocolError>);
@@ -26,23 +22,11 @@ pub fn recv_stream(data: &[u8]) {
     };
 
     let whole = story(role, &[stream], receive);
-    assert_eq!(
-        story(role, &pieces(stream, cuts), receive),
-        whole,
-        "cut at {cuts:?}"
-    );
+    assert_eq!(story(role, &pieces(stream, cuts), receive), whole, "cut at {cuts:?}");
     let bytes: Vec<&[u8]> = stream.chunks(1).collect();
     assert_eq!(story(role, &bytes, receive), whole, "byte by byte");
-    assert_eq!(
-        story(role, &[stream], receive_into),
-        whole,
-        "into the caller's buffer"
-    );
-    assert_eq!(
-        story(role, &pieces(stream, cuts), receive_into),
-        whole,
-        "into the caller's buffer, cut"
-    );
+    assert_eq!(story(role, &[stream], receive_into), whole, "into the caller's buffer");
+    assert_eq!(story(role, &pieces(stream, cuts), receive_into), whole, "into the caller's buffer, cut");
     for (event, payload) in &whole.0 {
         if *event == Event::Message(unsync_websocket::protocol::MessageKind::Text) {
             assert!(std::str::from_utf8(payload).is_ok());
@@ -66,9 +50,7 @@ fn pieces<'a>(mut stream: &'a [u8], cuts: &[u8]) -> Vec<&'a [u8]> {
 type Receive = fn(&mut Inbound, &mut &[u8]) -> Result<Option<(Event, Vec<u8>)>, ProtocolError>;
 
 fn receive(inbound: &mut Inbound, input: &mut &[u8]) -> Result<Option<(Event, Vec<u8>)>, ProtocolError> {
-    Ok(inbound
-        .receive(input)?
-        .map(|event| (event, inbound.payload().to_vec())))
+    Ok(inbound.receive(input)?.map(|event| (event, inbound.payload().to_vec())))
 }
 
 /// The data of a message have to come out behind what the buffer held before, also when that was nothing.

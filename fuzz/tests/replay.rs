@@ -6,9 +6,7 @@ use std::path::Path;
 #[test]
 fn the_corpus_holds_every_property() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/recv_stream");
-    let inputs: Vec<_> = fs::read_dir(corpus)
-        .expect("the corpus is in the repository")
-        .collect();
+    let inputs: Vec<_> = fs::read_dir(corpus).expect("the corpus is in the repository").collect();
     assert!(inputs.len() >= 8, "the seeds are there");
     for input in inputs {
         let path = input.expect("readable").path();

@@ -50,10 +50,7 @@ impl Request {
 
 impl<'a, T> CloseFuture<'a, T> {
     pub(crate) const fn new(half: Half<'a, T>, request: Request) -> Self {
-        Self {
-            half,
-            request: Some(request),
-        }
+        Self { half, request: Some(request) }
     }
 
     fn shared(&self) -> &Shared<T> {
@@ -78,9 +75,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for CloseFuture<'_, T> {
         match &mut this.half {
             Half::Sender(sender) => sender.shared.poll_close_sender(cx),
             Half::Receiver(receiver) => {
-                receiver
-                    .shared
-                    .poll_close(Slot::Receiver, cx, Some(&mut receiver.reading))
+                receiver.shared.poll_close(Slot::Receiver, cx, Some(&mut receiver.reading))
             }
         }
     }

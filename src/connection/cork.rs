@@ -42,9 +42,7 @@ pub struct CorkHandle<T> {
 
 impl<T> Clone for CorkHandle<T> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Weak::clone(&self.shared),
-        }
+        Self { shared: Weak::clone(&self.shared) }
     }
 }
 
@@ -56,9 +54,7 @@ impl<T> fmt::Debug for CorkHandle<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
     pub(crate) fn new(shared: &Rc<Shared<T>>) -> Self {
-        Self {
-            shared: Rc::downgrade(shared),
-        }
+        Self { shared: Rc::downgrade(shared) }
     }
 
     /// Runs `work`, which uses the connection's halves, corked.
@@ -85,11 +81,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
                 shared.register(Slot::Scope, cx);
             }
             shared.drive_uncorked(Slot::Scope);
-            if result.is_pending() {
-                shared.park(Slot::Scope)
-            } else {
-                result
-            }
+            if result.is_pending() { shared.park(Slot::Scope) } else { result }
         })
         .await
     }

@@ -36,6 +36,8 @@ pub enum Error {
     Io(io::Error),
     /// The closing handshake took longer than [`close_timeout`](crate::Config::close_timeout).
     CloseTimeout,
+    /// Nothing was received for too long, and nothing after a Ping ([`keepalive`](crate::Config::keepalive)).
+    KeepaliveTimeout,
     /// A Ping or Pong of ours with more than 125 bytes; nothing was sent, and the connection goes on.
     ControlTooLong {
         /// Its length in bytes.
@@ -81,14 +83,13 @@ impl Error {
             Self::Closed(frame) => Self::Closed(frame.clone()),
             Self::Closing => Self::Closing,
             Self::Protocol(error) => Self::Protocol(*error),
-            Self::EndOfStream { inside_message } => Self::EndOfStream {
-                inside_message: *inside_message,
-            },
+            Self::EndOfStream { inside_message } => Self::EndOfStream { inside_message: *inside_message },
             Self::Io(error) => Self::Io(match error.raw_os_error() {
                 Some(code) => io::Error::from_raw_os_error(code),
                 None => io::Error::new(error.kind(), error.to_string()),
             }),
             Self::CloseTimeout => Self::CloseTimeout,
+            Self::KeepaliveTimeout => Self::KeepaliveTimeout,
             Self::ControlTooLong { len } => Self::ControlTooLong { len: *len },
             Self::SendLeaked => Self::SendLeaked,
             Self::StreamPanicked => Self::StreamPanicked,
@@ -103,20 +104,15 @@ impl fmt::Display for Error {
             Self::Closed(None) => f.write_str("the peer closed the connection"),
             Self::Closed(Some(frame)) => {
                 write!(f, "the peer closed the connection with {}", frame.code())?;
-                if frame.reason().is_empty() {
-                    Ok(())
-                } else {
-                    write!(f, " ({:?})", frame.reason())
-                }
+                if frame.reason().is_empty() { Ok(()) } else { write!(f, " ({:?})", frame.reason()) }
             }
             Self::Closing => f.write_str("the connection has been closed on this side"),
             Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
-            Self::EndOfStream {
-                inside_message: false,
-            } => f.write_str("the stream ended without a close"),
+            Self::EndOfStream { inside_message: false } => f.write_str("the stream ended without a close"),
             Self::EndOfStream { inside_message: true } => f.write_str("the stream ended inside a message"),
             Self::Io(error) => write!(f, "the stream failed: {error}"),
             Self::CloseTimeout => f.write_str("the closing handshake took too long"),
+            Self::KeepaliveTimeout => f.write_str("the peer has fallen silent"),
             Self::ControlTooLong { len } => write!(f, "a ping or pong of {len} bytes, 125 are allowed"),
             Self::SendLeaked => f.write_str("a send future was leaked inside a frame"),
             Self::StreamPanicked => f.write_str("the stream panicked"),
@@ -142,7 +138,7 @@ impl From<Error> for io::Error {
             Error::Closed(_) | Error::Closing => Self::new(io::ErrorKind::ConnectionAborted, error),
             Error::EndOfStream { .. } => Self::new(io::ErrorKind::UnexpectedEof, error),
             Error::Protocol(_) => Self::new(io::ErrorKind::InvalidData, error),
-            Error::CloseTimeout => Self::new(io::ErrorKind::TimedOut, error),
+            Error::CloseTimeout | Error::KeepaliveTimeout => Self::new(io::ErrorKind::TimedOut, error),
             Error::ControlTooLong { .. } => Self::new(io::ErrorKind::InvalidInput, error),
             Error::SendLeaked | Error::StreamPanicked | Error::NoRandomness => Self::other(error),
         }

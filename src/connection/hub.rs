@@ -49,10 +49,7 @@ struct SharedSlots(Mutex<Slots>);
 impl Hub {
     pub(crate) fn new() -> Self {
         let shared = Arc::new(SharedSlots::default());
-        Self {
-            waker: Waker::from(Arc::clone(&shared)),
-            shared,
-        }
+        Self { waker: Waker::from(Arc::clone(&shared)), shared }
     }
 
     /// The waker for the stream.
@@ -93,19 +90,11 @@ impl SharedSlots {
 
     /// Wakes everybody; a task that is in several slots, once.
     fn wake_all(&self) {
-        let Slots {
-            sender,
-            receiver,
-            scope,
-        } = std::mem::take(&mut *self.lock());
+        let Slots { sender, receiver, scope } = std::mem::take(&mut *self.lock());
         let same =
             |a: &Option<Waker>, b: &Option<Waker>| matches!((a, b), (Some(a), Some(b)) if a.will_wake(b));
         let receiver = if same(&receiver, &sender) { None } else { receiver };
-        let scope = if same(&scope, &sender) || same(&scope, &receiver) {
-            None
-        } else {
-            scope
-        };
+        let scope = if same(&scope, &sender) || same(&scope, &receiver) { None } else { scope };
         for waker in [sender, receiver, scope].into_iter().flatten() {
             waker.wake();
         }
@@ -154,11 +143,7 @@ mod tests {
         stream_waker.wake_by_ref();
         assert_eq!((one.take(), two.take()), (1, 1));
         stream_waker.wake_by_ref();
-        assert_eq!(
-            (one.take(), two.take()),
-            (0, 0),
-            "a slot is empty until it is filled again"
-        );
+        assert_eq!((one.take(), two.take()), (0, 0), "a slot is empty until it is filled again");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | `hub` | the one waker that the stream sees |
 //! | `reading` | the stream's bytes as events, fairly |
 //! | `sender`, `receiver`, `close`, `cork` | thin futures over those |
+//! | `keepalive` | whether the peer is alive |
 //! | `scratch` | the read buffer of a thread |
 
 mod close;
@@ -13,6 +14,7 @@ mod config;
 mod cork;
 mod error;
 mod hub;
+mod keepalive;
 mod keys;
 mod message;
 mod reading;
@@ -25,6 +27,7 @@ mod timer;
 use std::cell::Ref;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -40,6 +43,7 @@ pub use timer::{NoTimer, Sleep, Timer};
 pub(crate) use shared::HalfClose;
 
 use crate::protocol::{CloseCode, CloseFrame, Limits, Role};
+use keepalive::Keepalive;
 use reading::Reading;
 use shared::Shared;
 
@@ -87,13 +91,11 @@ impl<T> WebSocket<T> {
             max_fragments: config.max_fragments,
         };
         let shared = Rc::new(Shared::new(stream, role, config, timer, half_close, subprotocol));
-        let reading = Reading::new(role, limits, read_ahead);
-        Self {
-            sender: Sender {
-                shared: Rc::clone(&shared),
-            },
-            receiver: Receiver { shared, reading },
+        let mut reading = Reading::new(role, limits, read_ahead);
+        if let Some((interval, timeout)) = config.keepalive {
+            reading.keep_alive(Keepalive::new(interval, timeout, shared.timer().now()));
         }
+        Self { sender: Sender { shared: Rc::clone(&shared) }, receiver: Receiver { shared, reading } }
     }
 
     /// The halves, to be used side by side: in one task, or in two of the same thread.
@@ -124,10 +126,7 @@ impl<T> WebSocket<T> {
     /// assert!(websocket.into_inner().is_some());
     /// # Ok::<(), unsync_websocket::ReuniteError<futures_lite::io::Cursor<Vec<u8>>>>(())
     /// ```
-    #[expect(
-        clippy::result_large_err,
-        reason = "both halves are handed back, and they are that large"
-    )]
+    #[expect(clippy::result_large_err, reason = "both halves are handed back, and they are that large")]
     pub fn reunite(sender: Sender<T>, receiver: Receiver<T>) -> Result<Self, ReuniteError<T>> {
         if Rc::ptr_eq(&sender.shared, &receiver.shared) {
             Ok(Self { sender, receiver })
@@ -168,6 +167,12 @@ impl<T> WebSocket<T> {
     #[must_use]
     pub fn close_frame(&self) -> Option<CloseFrame> {
         self.sender.close_frame()
+    }
+
+    /// How long the last answered Ping of the [`keepalive`](Config::keepalive) took; `None` before the first.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.receiver.latency()
     }
 
     /// Bytes in the outbox, frame headers included: accepted, and not yet taken by the stream.

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -64,6 +65,12 @@ impl<T> Receiver<T> {
     #[must_use]
     pub fn get_ref(&self) -> Option<Ref<'_, T>> {
         self.shared.get_ref()
+    }
+
+    /// How long the last answered Ping of the [`keepalive`](crate::Config::keepalive) took; `None` before the first.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.reading.latency()
     }
 
     /// The peer's Close, once it has been read and had a code.
@@ -150,10 +157,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     ///
     /// As [`close`](Self::close).
     pub fn close_with(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
-        CloseFuture::new(
-            Half::Receiver(self),
-            Request::Close(CloseFrame::new(code, reason)),
-        )
+        CloseFuture::new(Half::Receiver(self), Request::Close(CloseFrame::new(code, reason)))
     }
 
     /// As [`close_with`](Self::close_with), but drops everything that has not begun to leave.
@@ -166,10 +170,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     ///
     /// As [`close`](Self::close).
     pub fn close_now(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
-        CloseFuture::new(
-            Half::Receiver(self),
-            Request::CloseNow(CloseFrame::new(code, reason)),
-        )
+        CloseFuture::new(Half::Receiver(self), Request::CloseNow(CloseFrame::new(code, reason)))
     }
 
     /// The poll form of [`receive`](Self::receive).
@@ -213,10 +214,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         data: &mut Vec<u8>,
     ) -> Poll<Result<MessageKind, Error>> {
         loop {
-            let event = ready!(
-                self.reading
-                    .poll_event(&self.shared, Slot::Receiver, cx, Some(data))
-            )?;
+            let event = ready!(self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data)))?;
             if let Event::Message(kind) = event {
                 return Poll::Ready(Ok(kind));
             }
@@ -230,10 +228,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     ///
     /// As [`close`](Self::close).
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.shared
-            .request_close(Some(&CloseFrame::new(CloseCode::NORMAL, "")));
-        self.shared
-            .poll_close(Slot::Receiver, cx, Some(&mut self.reading))
+        self.shared.request_close(Some(&CloseFrame::new(CloseCode::NORMAL, "")));
+        self.shared.poll_close(Slot::Receiver, cx, Some(&mut self.reading))
     }
 
     /// An event as the user sees it.
@@ -257,8 +253,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let nothing = Reading::new(self.shared.role(), Limits::default(), Vec::new());
-        self.shared
-            .receiver_dropped(Box::new(std::mem::replace(&mut self.reading, nothing)));
+        self.shared.receiver_dropped(Box::new(std::mem::replace(&mut self.reading, nothing)));
     }
 }
 
@@ -286,11 +281,7 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Future for ReceiveFuture<'a, T> {
         let Some(receiver) = self.receiver.as_deref_mut() else {
             return Poll::Pending;
         };
-        let event = ready!(
-            receiver
-                .reading
-                .poll_event(&receiver.shared, Slot::Receiver, cx, None)
-        );
+        let event = ready!(receiver.reading.poll_event(&receiver.shared, Slot::Receiver, cx, None));
         let Some(receiver) = self.receiver.take() else {
             return Poll::Pending;
         };

@@ -27,14 +27,8 @@ impl Scratch {
     /// Borrows a buffer from this thread.
     pub(crate) fn borrow() -> Self {
         // At the end of a thread, when its locals are gone, a connection may still be polled.
-        let kept = BUFFERS
-            .try_with(|buffers| buffers.borrow_mut().pop())
-            .ok()
-            .flatten();
-        Self {
-            bytes: kept.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice()),
-            used: 0,
-        }
+        let kept = BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten();
+        Self { bytes: kept.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice()), used: 0 }
     }
 
     /// All of it, zeroed.
@@ -76,11 +70,7 @@ mod tests {
         first.space()[..5].copy_from_slice(b"hello");
         assert_eq!(first.filled(5), b"hello");
         let mut second = Scratch::borrow();
-        assert_ne!(
-            second.space().as_ptr(),
-            place,
-            "a stream within a stream has a buffer of its own"
-        );
+        assert_ne!(second.space().as_ptr(), place, "a stream within a stream has a buffer of its own");
         drop(first);
         let mut again = Scratch::borrow();
         assert_eq!(again.space().as_ptr(), place);

@@ -55,9 +55,7 @@ impl<T> Sender<T> {
     /// See [`QueueHandle`].
     #[must_use]
     pub fn queue_handle(&self) -> QueueHandle<T> {
-        QueueHandle {
-            shared: Rc::downgrade(&self.shared),
-        }
+        QueueHandle { shared: Rc::downgrade(&self.shared) }
     }
 
     /// Whether we are the server or the client.
@@ -111,11 +109,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// whoever is polled next. (A rest longer than [`max_message`](crate::Config::max_message) is not kept: the frame
     /// is finished, and the connection closed with 1011, so that the message never looks whole.)
     pub fn send<'a>(&'a mut self, message: impl Into<Message<'a>>) -> SendFuture<'a, T> {
-        SendFuture {
-            sender: self,
-            message: message.into(),
-            stage: SendStage::Waiting,
-        }
+        SendFuture { sender: self, message: message.into(), stage: SendStage::Waiting }
     }
 
     /// As [`send`](Self::send), but writes nothing: the message leaves with the next `send`, with [`flush`](Self::flush), or when a
@@ -148,11 +142,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
     pub fn feed<'a>(&'a mut self, message: impl Into<Message<'a>>) -> FeedFuture<'a, T> {
-        FeedFuture {
-            sender: self,
-            content: Content::Message(message.into()),
-            drive: Drive::Later,
-        }
+        FeedFuture { sender: self, content: Content::Message(message.into()), drive: Drive::Later }
     }
 
     /// Sends a Ping (RFC 6455, section 5.5.2), after what was accepted before. Its answer comes as
@@ -166,11 +156,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// As [`send`](Self::send).
     pub fn ping<'a>(&'a mut self, payload: &'a [u8]) -> FeedFuture<'a, T> {
-        FeedFuture {
-            sender: self,
-            content: Content::Ping(payload),
-            drive: Drive::Now,
-        }
+        FeedFuture { sender: self, content: Content::Ping(payload), drive: Drive::Now }
     }
 
     /// Sends a Pong that nobody asked for, a one-way heartbeat (RFC 6455, section 5.5.3). Pings are answered without
@@ -184,11 +170,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// As [`send`](Self::send).
     pub fn pong<'a>(&'a mut self, payload: &'a [u8]) -> FeedFuture<'a, T> {
-        FeedFuture {
-            sender: self,
-            content: Content::Pong(payload),
-            drive: Drive::Now,
-        }
+        FeedFuture { sender: self, content: Content::Pong(payload), drive: Drive::Now }
     }
 
     /// Waits until everything accepted has been taken by the stream, and flushes that.
@@ -264,10 +246,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// As [`close`](Self::close).
     pub fn close_now(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
-        CloseFuture::new(
-            Half::Sender(self),
-            Request::CloseNow(CloseFrame::new(code, reason)),
-        )
+        CloseFuture::new(Half::Sender(self), Request::CloseNow(CloseFrame::new(code, reason)))
     }
 
     /// Waits until the outbox has room for a message, for [`start_send`](Self::start_send).
@@ -309,8 +288,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
         self.shared.enter_sender();
         self.shared.send_error().map_or(Ok(()), Err)?;
         let message = message.into();
-        self.shared
-            .append(|outbound| outbound.push(message.kind(), message.as_bytes()));
+        self.shared.append(|outbound| outbound.push(message.kind(), message.as_bytes()));
         Ok(())
     }
 
@@ -331,8 +309,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// As [`close`](Self::close).
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.shared.enter_sender();
-        self.shared
-            .request_close(Some(&CloseFrame::new(CloseCode::NORMAL, "")));
+        self.shared.request_close(Some(&CloseFrame::new(CloseCode::NORMAL, "")));
         self.shared.poll_close_sender(cx)
     }
 
@@ -399,10 +376,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
     ///
     /// [`QueueError::Closed`] if the connection is over or closing.
     pub fn queue_close(&self, code: CloseCode, reason: &str) -> Result<(), QueueError> {
-        self.shared
-            .upgrade()
-            .ok_or(QueueError::Closed)?
-            .queue_close(&CloseFrame::new(code, reason))
+        self.shared.upgrade().ok_or(QueueError::Closed)?.queue_close(&CloseFrame::new(code, reason))
     }
 
     /// Bytes in the outbox; 0 if the connection is gone.
@@ -414,17 +388,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
 
 impl<T> Clone for QueueHandle<T> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Weak::clone(&self.shared),
-        }
+        Self { shared: Weak::clone(&self.shared) }
     }
 }
 
 impl<T> fmt::Debug for QueueHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueueHandle")
-            .field("is_open", &(self.shared.strong_count() > 0))
-            .finish()
+        f.debug_struct("QueueHandle").field("is_open", &(self.shared.strong_count() > 0)).finish()
     }
 }
 
@@ -444,14 +414,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for SendFuture<'_, T> {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self {
-            sender,
-            message,
-            stage,
-        } = &mut *self;
-        sender
-            .shared
-            .poll_send(cx, message.kind(), message.as_bytes(), stage)
+        let Self { sender, message, stage } = &mut *self;
+        sender.shared.poll_send(cx, message.kind(), message.as_bytes(), stage)
     }
 }
 
@@ -459,19 +423,14 @@ impl<T> Drop for SendFuture<'_, T> {
     fn drop(&mut self) {
         self.sender.shared.unpark(Slot::Sender);
         if let SendStage::Direct { written } = self.stage {
-            self.sender
-                .shared
-                .abandon_direct(self.message.as_bytes().get(written..).unwrap_or_default());
+            self.sender.shared.abandon_direct(self.message.as_bytes().get(written..).unwrap_or_default());
         }
     }
 }
 
 impl<T> fmt::Debug for SendFuture<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendFuture")
-            .field("message", &self.message)
-            .field("stage", &self.stage)
-            .finish()
+        f.debug_struct("SendFuture").field("message", &self.message).field("stage", &self.stage).finish()
     }
 }
 

@@ -156,11 +156,7 @@ impl<T> Shared<T> {
                 outbound: outbound.with_sizes(config.fragment, config.outbox),
                 unflushed: false,
                 input: if cause.is_none() { Input::Open } else { Input::Over },
-                output: if cause.is_none() {
-                    Output::Open
-                } else {
-                    Output::Broken
-                },
+                output: if cause.is_none() { Output::Open } else { Output::Broken },
                 cause,
                 drained: 0,
             }),
@@ -186,6 +182,10 @@ impl<T> Shared<T> {
         self.role
     }
 
+    pub(crate) fn timer(&self) -> &dyn Timer {
+        &*self.timer
+    }
+
     pub(crate) fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
@@ -200,12 +200,7 @@ impl<T> Shared<T> {
 
     /// The peer's Close, if that is how it ended.
     pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
-        self.state
-            .borrow()
-            .cause
-            .as_ref()
-            .and_then(Error::close_frame)
-            .cloned()
+        self.state.borrow().cause.as_ref().and_then(Error::close_frame).cloned()
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -300,8 +295,7 @@ impl<T> Shared<T> {
     /// Starts the clock of the closing handshake, once.
     fn arm(&self) {
         if self.deadline.get().is_none() {
-            self.deadline
-                .set(self.timer.now().checked_add(self.close_timeout));
+            self.deadline.set(self.timer.now().checked_add(self.close_timeout));
         }
     }
 
@@ -317,11 +311,7 @@ impl<T> Shared<T> {
             *alarm = self.timer.sleep_until(deadline);
         }
         let Some(sleep) = alarm.as_mut() else { return };
-        if sleep
-            .as_mut()
-            .poll(&mut Context::from_waker(self.hub.waker()))
-            .is_ready()
-        {
+        if sleep.as_mut().poll(&mut Context::from_waker(self.hub.waker())).is_ready() {
             drop(alarm);
             self.finish(Error::CloseTimeout);
         }
@@ -343,9 +333,7 @@ impl<T> Shared<T> {
         {
             let mut state = self.state.borrow_mut();
             state.end_input(Error::Protocol(error));
-            state
-                .outbound
-                .close_now(Some(&CloseFrame::new(error.close_code(), &error.to_string())));
+            state.outbound.close(Some(&CloseFrame::new(error.close_code(), &error.to_string())));
         }
         log::debug!("websocket: {error}");
         self.arm();
@@ -354,9 +342,7 @@ impl<T> Shared<T> {
 
     /// The stream ended without a Close. What was accepted still leaves, until the close deadline.
     pub(crate) fn stream_ended(&self, inside_message: bool, me: Slot) {
-        self.state
-            .borrow_mut()
-            .end_input(Error::EndOfStream { inside_message });
+        self.state.borrow_mut().end_input(Error::EndOfStream { inside_message });
         self.arm();
         self.hand_off(Some(me));
     }
@@ -383,16 +369,8 @@ impl<T> Shared<T> {
     fn tear_down(&self) {
         self.state.borrow_mut().output = Output::Broken;
         self.deadline.set(None);
-        let alarm = self
-            .alarm
-            .try_borrow_mut()
-            .ok()
-            .and_then(|mut alarm| alarm.take());
-        let stream = self
-            .stream
-            .try_borrow_mut()
-            .ok()
-            .and_then(|mut stream| stream.take());
+        let alarm = self.alarm.try_borrow_mut().ok().and_then(|mut alarm| alarm.take());
+        let stream = self.stream.try_borrow_mut().ok().and_then(|mut stream| stream.take());
         drop((alarm, stream));
         self.hub.wake_all();
     }
@@ -582,6 +560,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     // --- what the receiver puts in -----------------------------------------------------------------------------
 
+    /// A Ping of the keepalive. Where there is no room for it, a peer that reads nothing has been told enough.
+    pub(crate) fn keepalive_ping(&self, payload: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        if state.outbound.has_room() {
+            state.outbound.ping(payload);
+        }
+    }
+
     pub(crate) fn answer_ping(&self, payload: &[u8]) {
         self.state.borrow_mut().outbound.answer_ping(payload);
     }
@@ -637,11 +623,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         if let Some(error) = self.send_error() {
             return Poll::Ready(Err(error));
         }
-        if self.state.borrow().outbound.has_room() {
-            Poll::Ready(Ok(()))
-        } else {
-            self.park(Slot::Sender)
-        }
+        if self.state.borrow().outbound.has_room() { Poll::Ready(Ok(())) } else { self.park(Slot::Sender) }
     }
 
     /// Appends to the outbox; there must be room.
@@ -813,7 +795,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn poll_close(
         &self,
         slot: Slot,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         reading: Option<&mut Reading>,
     ) -> Poll<Result<(), Error>> {
         self.unpark(slot);
@@ -915,7 +897,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     }
 
     /// `close` of a sender: if the receiver is gone, its reading side is at hand.
-    pub(crate) fn poll_close_sender(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_close_sender(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut orphan = self.orphan.take();
         let result = self.poll_close(Slot::Sender, cx, orphan.as_deref_mut());
         self.orphan.set(orphan);
@@ -935,11 +917,7 @@ impl<T> Shared<T> {
         let Ok(mut state) = self.state.try_borrow_mut() else {
             return self.spill_failed.set(true);
         };
-        let rest = if unwritten.len() <= self.max_message {
-            Rest::Message
-        } else {
-            Rest::Frame
-        };
+        let rest = if unwritten.len() <= self.max_message { Rest::Message } else { Rest::Frame };
         if state.outbound.end_direct(unwritten, rest) {
             let frame = CloseFrame::new(crate::protocol::CloseCode::INTERNAL_ERROR, "message not finished");
             state.outbound.close_now(Some(&frame));
@@ -952,21 +930,14 @@ impl<T> Shared<T> {
 /// A stream that claims to have moved more than it was given is broken.
 fn checked(count: usize, len: usize) -> io::Result<usize> {
     if count > len {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the stream counts more bytes than it was given",
-        ))
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the stream counts more bytes than it was given"))
     } else {
         Ok(count)
     }
 }
 
 fn checked_write(count: usize, len: usize) -> io::Result<usize> {
-    if count == 0 && len > 0 {
-        Err(io::ErrorKind::WriteZero.into())
-    } else {
-        checked(count, len)
-    }
+    if count == 0 && len > 0 { Err(io::ErrorKind::WriteZero.into()) } else { checked(count, len) }
 }
 
 fn poll_write_batch<T: AsyncWrite>(
@@ -976,17 +947,11 @@ fn poll_write_batch<T: AsyncWrite>(
 ) -> Poll<io::Result<usize>> {
     if !batch.is_vectored() {
         let len = batch.first().len();
-        return stream
-            .poll_write(cx, batch.first())
-            .map(|result| checked_write(result?, len));
+        return stream.poll_write(cx, batch.first()).map(|result| checked_write(result?, len));
     }
     batch.with_slices(|slices| {
-        let len = slices
-            .iter()
-            .fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
-        stream
-            .poll_write_vectored(cx, slices)
-            .map(|result| checked_write(result?, len))
+        let len = slices.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
+        stream.poll_write_vectored(cx, slices).map(|result| checked_write(result?, len))
     })
 }
 
@@ -997,15 +962,11 @@ fn poll_write_frame<T: AsyncWrite>(
     payload: &[u8],
 ) -> Poll<io::Result<usize>> {
     if header.is_empty() {
-        return stream
-            .poll_write(cx, payload)
-            .map(|result| checked_write(result?, payload.len()));
+        return stream.poll_write(cx, payload).map(|result| checked_write(result?, payload.len()));
     }
     let len = header.len().saturating_add(payload.len());
     let slices = [io::IoSlice::new(header), io::IoSlice::new(payload)];
-    stream
-        .poll_write_vectored(cx, &slices)
-        .map(|result| checked_write(result?, len))
+    stream.poll_write_vectored(cx, &slices).map(|result| checked_write(result?, len))
 }
 
 impl<T> fmt::Debug for Shared<T> {
@@ -1013,9 +974,7 @@ impl<T> fmt::Debug for Shared<T> {
         let mut debug = f.debug_struct("Connection");
         debug.field("role", &self.role);
         if let Ok(state) = self.state.try_borrow() {
-            debug
-                .field("queued", &state.outbound.queued())
-                .field("cause", &state.cause);
+            debug.field("queued", &state.outbound.queued()).field("cause", &state.cause);
         }
         debug.finish_non_exhaustive()
     }

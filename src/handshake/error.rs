@@ -259,19 +259,11 @@ impl fmt::Display for HandshakeError {
                 write!(f, "our header \"{}\" may not be sent", name.escape_default())
             }
             Self::ProtocolNotOffered { protocol } => {
-                write!(
-                    f,
-                    "the client did not offer the subprotocol \"{}\"",
-                    protocol.escape_default()
-                )
+                write!(f, "the client did not offer the subprotocol \"{}\"", protocol.escape_default())
             }
             Self::InvalidStatus { status } => write!(f, "{status} is no status for an answer"),
             Self::InvalidAllowedOrigin { origin } => {
-                write!(
-                    f,
-                    "the allowed origin \"{}\" is not scheme://host[:port]",
-                    origin.escape_default()
-                )
+                write!(f, "the allowed origin \"{}\" is not scheme://host[:port]", origin.escape_default())
             }
         }
     }

@@ -44,18 +44,8 @@ struct Place {
 
 impl HeadReader {
     pub(crate) fn new(limits: HeadLimits) -> Self {
-        let place = Place {
-            last: b'\n',
-            line_len: 0,
-            line_count: 0,
-        };
-        Self {
-            buffer: Vec::new(),
-            filled: 0,
-            examined: 0,
-            place,
-            limits,
-        }
+        let place = Place { last: b'\n', line_len: 0, line_count: 0 };
+        Self { buffer: Vec::new(), filled: 0, examined: 0, place, limits }
     }
 
     /// The bytes received so far.
@@ -66,11 +56,7 @@ impl HeadReader {
     /// Where the next bytes go; empty only when the head is as long as it may be.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.filled == self.buffer.len() {
-            let room = self
-                .filled
-                .saturating_mul(2)
-                .max(FIRST_ROOM)
-                .min(self.limits.max_head);
+            let room = self.filled.saturating_mul(2).max(FIRST_ROOM).min(self.limits.max_head);
             self.buffer.reserve_exact(room.saturating_sub(self.buffer.len()));
             self.buffer.resize(room, 0);
         }
@@ -92,9 +78,7 @@ impl HeadReader {
             }
         }
         if self.filled >= self.limits.max_head {
-            return Err(HandshakeError::HeadTooLong {
-                max: self.limits.max_head,
-            });
+            return Err(HandshakeError::HeadTooLong { max: self.limits.max_head });
         }
         Ok(None)
     }
@@ -103,9 +87,7 @@ impl HeadReader {
     fn check_headers(&self) -> Result<(), HandshakeError> {
         let headers = self.place.line_count.saturating_sub(1);
         match headers > self.limits.max_headers {
-            true => Err(HandshakeError::TooManyHeaders {
-                max: self.limits.max_headers,
-            }),
+            true => Err(HandshakeError::TooManyHeaders { max: self.limits.max_headers }),
             false => Ok(()),
         }
     }
@@ -160,10 +142,7 @@ impl Place {
 mod tests {
     use super::*;
 
-    const LIMITS: HeadLimits = HeadLimits {
-        max_head: 16 << 10,
-        max_headers: 100,
-    };
+    const LIMITS: HeadLimits = HeadLimits { max_head: 16 << 10, max_headers: 100 };
 
     /// Puts `bytes` in, `step` at a time, and returns what the last `fill` said, and the reader.
     fn read(
@@ -203,19 +182,10 @@ mod tests {
     fn a_head_of_the_limit_is_taken_and_one_byte_more_is_not() {
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         for step in 1..=head.len() {
-            let limits = HeadLimits {
-                max_head: head.len(),
-                ..LIMITS
-            };
+            let limits = HeadLimits { max_head: head.len(), ..LIMITS };
             assert!(matches!(read(head, step, limits).0, Ok(Some(27))));
-            let limits = HeadLimits {
-                max_head: head.len() - 1,
-                ..LIMITS
-            };
-            assert!(matches!(
-                read(head, step, limits).0,
-                Err(HandshakeError::HeadTooLong { max: 26 })
-            ));
+            let limits = HeadLimits { max_head: head.len() - 1, ..LIMITS };
+            assert!(matches!(read(head, step, limits).0, Err(HandshakeError::HeadTooLong { max: 26 })));
         }
     }
 
@@ -230,10 +200,7 @@ mod tests {
         assert!(matches!(read(&whole, 7, LIMITS).0, Ok(Some(_))));
 
         head.extend_from_slice(b"a:b\r\n");
-        assert!(matches!(
-            read(&head, 7, LIMITS).0,
-            Err(HandshakeError::TooManyHeaders { max: 100 })
-        ));
+        assert!(matches!(read(&head, 7, LIMITS).0, Err(HandshakeError::TooManyHeaders { max: 100 })));
     }
 
     #[test]
@@ -247,33 +214,15 @@ mod tests {
     fn bytes_that_two_readers_may_see_differently_are_refused_where_they_stand() {
         type Refusal = fn(&HandshakeError) -> bool;
         let cases: [(&[u8], Refusal); 9] = [
-            (b"GET /\n", |e| {
-                matches!(e, HandshakeError::BareLineFeed { at: 5 })
-            }),
-            (b"GET /\r\nA: b\n", |e| {
-                matches!(e, HandshakeError::BareLineFeed { at: 11 })
-            }),
-            (b"GET /\r\n\n", |e| {
-                matches!(e, HandshakeError::BareLineFeed { at: 7 })
-            }),
-            (b"GET /\rA", |e| {
-                matches!(e, HandshakeError::BareCarriageReturn { at: 6 })
-            }),
-            (b"GET /\r\r\n", |e| {
-                matches!(e, HandshakeError::BareCarriageReturn { at: 6 })
-            }),
-            (b"GET /\r\n A", |e| {
-                matches!(e, HandshakeError::FoldedHeader { at: 7 })
-            }),
-            (b"GET /\r\nA: b\r\n\tc", |e| {
-                matches!(e, HandshakeError::FoldedHeader { at: 13 })
-            }),
-            (b"GET /\0", |e| {
-                matches!(e, HandshakeError::ControlCharacter { at: 5 })
-            }),
-            (b"\x16\x03\x01", |e| {
-                matches!(e, HandshakeError::ControlCharacter { at: 0 })
-            }),
+            (b"GET /\n", |e| matches!(e, HandshakeError::BareLineFeed { at: 5 })),
+            (b"GET /\r\nA: b\n", |e| matches!(e, HandshakeError::BareLineFeed { at: 11 })),
+            (b"GET /\r\n\n", |e| matches!(e, HandshakeError::BareLineFeed { at: 7 })),
+            (b"GET /\rA", |e| matches!(e, HandshakeError::BareCarriageReturn { at: 6 })),
+            (b"GET /\r\r\n", |e| matches!(e, HandshakeError::BareCarriageReturn { at: 6 })),
+            (b"GET /\r\n A", |e| matches!(e, HandshakeError::FoldedHeader { at: 7 })),
+            (b"GET /\r\nA: b\r\n\tc", |e| matches!(e, HandshakeError::FoldedHeader { at: 13 })),
+            (b"GET /\0", |e| matches!(e, HandshakeError::ControlCharacter { at: 5 })),
+            (b"\x16\x03\x01", |e| matches!(e, HandshakeError::ControlCharacter { at: 0 })),
         ];
         for (bytes, expected) in cases {
             for step in 1..=bytes.len() {

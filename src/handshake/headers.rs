@@ -30,6 +30,11 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// Room for `count` headers, with `len` bytes of names and values.
+    pub(crate) fn with_capacity(count: usize, len: usize) -> Self {
+        Self { text: Vec::with_capacity(len), ends: Vec::with_capacity(count.saturating_mul(2)) }
+    }
+
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) {
         for part in [name.as_bytes(), value] {
             self.text.extend_from_slice(part);
@@ -38,6 +43,18 @@ impl Headers {
     }
 
     /// The value of the first header called `name`, as bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\nX-Bytes: \xff\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.headers().get("x-bytes"), Some(&b"\xff"[..]));
+    /// assert_eq!(request.headers().get("cookie"), None);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.get_all(name).next()
     }
@@ -63,10 +80,20 @@ impl Headers {
     }
 
     /// The values of all headers called `name`, in order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let cookies: Vec<_> = request.headers().get_all("cookie").collect();
+    /// assert_eq!(cookies, [b"a=1", b"b=2"]);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.iter()
-            .filter(move |(given, _)| given.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.iter().filter(move |(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// All headers, in order, as name and value.
@@ -100,11 +127,33 @@ impl Headers {
     }
 
     /// How many there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.headers().len(), 2);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.ends.len() / 2
     }
 
     /// Whether there are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert!(!request.headers().is_empty()); // there is always a Host
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -120,8 +169,7 @@ impl Headers {
 
     /// Whether the list called `name` has `token`, in whatever case.
     pub(crate) fn names(&self, name: &str, token: &str) -> bool {
-        self.members(name)
-            .any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+        self.members(name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
     }
 }
 
@@ -133,9 +181,7 @@ impl fmt::Debug for Headers {
                 write!(f, "{} bytes", self.0)
             }
         }
-        f.debug_map()
-            .entries(self.iter().map(|(name, value)| (name, Bytes(value.len()))))
-            .finish()
+        f.debug_map().entries(self.iter().map(|(name, value)| (name, Bytes(value.len())))).finish()
     }
 }
 

@@ -43,22 +43,13 @@ enum Deadline {
 
 impl<T> Link<T> {
     pub(crate) fn new(stream: T, timer: Box<dyn Timer>) -> Self {
-        Self {
-            stream,
-            timer,
-            half_close: None,
-            deadline: Deadline::NotStarted,
-        }
+        Self { stream, timer, half_close: None, deadline: Deadline::NotStarted }
     }
 
     /// Starts the clock, if it is not running yet.
     pub(crate) fn start(&mut self, timeout: Duration) {
         if matches!(self.deadline, Deadline::NotStarted) {
-            let alarm = self
-                .timer
-                .now()
-                .checked_add(timeout)
-                .and_then(|at| self.timer.sleep_until(at));
+            let alarm = self.timer.now().checked_add(timeout).and_then(|at| self.timer.sleep_until(at));
             self.deadline = alarm.map_or(Deadline::Never, Deadline::Running);
         }
     }
@@ -117,10 +108,9 @@ fn retry<R>(
 fn possible(count: usize, len: usize) -> io::Result<usize> {
     match count <= len {
         true => Ok(count),
-        false => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the stream counted more bytes than there were",
-        )),
+        false => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the stream counted more bytes than there were"))
+        }
     }
 }
 
@@ -143,9 +133,7 @@ impl Outgoing {
     ) -> Poll<Result<(), HandshakeError>> {
         match self.poll_stream(link, cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(HandshakeError::Io)),
-            Poll::Pending => link
-                .poll_deadline(cx)
-                .map(|()| Err(HandshakeError::ResponseTimeout)),
+            Poll::Pending => link.poll_deadline(cx).map(|()| Err(HandshakeError::ResponseTimeout)),
         }
     }
 
@@ -185,10 +173,7 @@ enum Stage {
 
 impl Farewell {
     pub(crate) fn new(answer: Vec<u8>) -> Self {
-        Self {
-            answer: Outgoing::new(answer),
-            stage: Stage::Answering,
-        }
+        Self { answer: Outgoing::new(answer), stage: Stage::Answering }
     }
 
     /// Ready once the stream may be dropped. Fails only if the answer could not be written: whatever happens after
@@ -212,9 +197,7 @@ impl Farewell {
                     Some(Err(_)) | None => Stage::Gone,
                 },
                 Stage::Draining { ref mut drained } => {
-                    match ready!(poll_or_deadline(link, cx, |link, cx| poll_drain(
-                        link, cx, drained
-                    ))) {
+                    match ready!(poll_or_deadline(link, cx, |link, cx| poll_drain(link, cx, drained))) {
                         Some(()) | None => Stage::Gone,
                     }
                 }

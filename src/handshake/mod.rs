@@ -6,6 +6,7 @@
 //! bytes ◀─ response ◀─┴─ key
 //!
 //! link                                          a stream under a deadline: polls
+//! responding                                    an answer on its way out: a future by hand
 //! server                                        what users call: awaits
 //! ```
 
@@ -16,10 +17,12 @@ mod key;
 mod link;
 mod origin;
 mod request;
+mod responding;
 mod response;
 mod server;
 
 pub use error::HandshakeError;
 pub use headers::Headers;
 pub use request::Request;
-pub use server::{Parts, Responding, Response, Server, ServerRequest};
+pub use responding::{Responding, Response};
+pub use server::{Parts, Server, ServerRequest};

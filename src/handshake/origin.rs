@@ -41,10 +41,7 @@ impl Authority {
                 (Host::Name(parse_name(name)?), port)
             }
         };
-        Some(Self {
-            host,
-            port: parse_port(port)?,
-        })
+        Some(Self { host, port: parse_port(port)? })
     }
 
     fn is(&self, other: &Self, default_port: Option<u16>) -> bool {
@@ -79,18 +76,12 @@ struct Origin {
 impl Origin {
     fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
-        let begins = scheme
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphabetic());
+        let begins = scheme.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
         if !begins || !scheme.bytes().all(allowed) {
             return None;
         }
-        Some(Self {
-            scheme: scheme.to_ascii_lowercase(),
-            authority: Authority::parse(authority)?,
-        })
+        Some(Self { scheme: scheme.to_ascii_lowercase(), authority: Authority::parse(authority)? })
     }
 
     fn default_port(&self) -> Option<u16> {
@@ -150,15 +141,13 @@ impl OriginPolicy {
     /// Adds `entry` to the list.
     pub(crate) fn allow(&mut self, entry: &str) -> Result<(), HandshakeError> {
         let listed = self.listed.get_or_insert_default();
-        let allowed =
-            match entry {
-                "null" => Allowed::Null,
-                _ => Allowed::Origin(Origin::parse(entry).ok_or_else(|| {
-                    HandshakeError::InvalidAllowedOrigin {
-                        origin: entry.to_owned(),
-                    }
-                })?),
-            };
+        let allowed = match entry {
+            "null" => Allowed::Null,
+            _ => Allowed::Origin(
+                Origin::parse(entry)
+                    .ok_or_else(|| HandshakeError::InvalidAllowedOrigin { origin: entry.to_owned() })?,
+            ),
+        };
         listed.push(allowed);
         Ok(())
     }
@@ -176,9 +165,7 @@ impl OriginPolicy {
         };
         match allowed {
             true => Ok(()),
-            false => Err(HandshakeError::ForeignOrigin {
-                origin: request.origin().map(str::to_owned),
-            }),
+            false => Err(HandshakeError::ForeignOrigin { origin: request.origin().map(str::to_owned) }),
         }
     }
 
@@ -189,14 +176,11 @@ impl OriginPolicy {
 
     fn lists(&self, origin: &str) -> bool {
         let parsed = Origin::parse(origin);
-        self.listed
-            .iter()
-            .flatten()
-            .any(|allowed| match (allowed, &parsed) {
-                (Allowed::Null, _) => origin == "null",
-                (Allowed::Origin(allowed), Some(origin)) => allowed.is(origin),
-                (Allowed::Origin(_), None) => false,
-            })
+        self.listed.iter().flatten().any(|allowed| match (allowed, &parsed) {
+            (Allowed::Null, _) => origin == "null",
+            (Allowed::Origin(allowed), Some(origin)) => allowed.is(origin),
+            (Allowed::Origin(_), None) => false,
+        })
     }
 }
 

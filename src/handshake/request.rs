@@ -14,13 +14,8 @@ use super::origin::{self, Authority};
 use super::{HandshakeError, head::HeadLimits};
 
 /// Headers that may be there once at most: with two, it depends on the reader which one counts.
-const SINGLE_VALUED: [&str; 5] = [
-    "Host",
-    "Content-Length",
-    "Origin",
-    "Sec-WebSocket-Key",
-    "Sec-WebSocket-Version",
-];
+const SINGLE_VALUED: [&str; 5] =
+    ["Host", "Content-Length", "Origin", "Sec-WebSocket-Key", "Sec-WebSocket-Version"];
 
 /// A request as a client sent it, WebSocket handshake or not.
 ///
@@ -72,16 +67,14 @@ impl Request {
         if parsed.version != Some(1) {
             return Err(HandshakeError::HttpVersion);
         }
-        let mut headers = Headers::default();
+        let text_len =
+            parsed.headers.iter().map(|header| header.name.len().saturating_add(header.value.len()));
+        let mut headers =
+            Headers::with_capacity(parsed.headers.len(), text_len.fold(0, usize::saturating_add));
         for header in parsed.headers.iter() {
             headers.push(header.name, header.value.trim_ascii());
         }
-        let mut request = Self {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers,
-            key: None,
-        };
+        let mut request = Self { method: method.to_owned(), target: target.to_owned(), headers, key: None };
         request.check_target()?;
         request.check_headers()?;
         request.key = request.check_upgrade()?;
@@ -94,16 +87,51 @@ impl Request {
     /// Any mark of a handshake (`Upgrade: websocket`, `Sec-WebSocket-Key` or `Sec-WebSocket-Version`) makes a
     /// request one, so that a handshake from which a proxy took `Upgrade` away is told so, and not answered with
     /// a page. An `Upgrade` to something else is ignored, as a server may (RFC 9110, section 7.8).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     \r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert!(request.is_upgrade());
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn is_upgrade(&self) -> bool {
         self.key.is_some()
     }
 
     /// The method, in the case it came in, as in `GET`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.method(), "POST");
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn method(&self) -> &str {
         &self.method
     }
 
     /// The request target as it came: `/chat?x=1`, `http://example.com/chat?x=1`, or `*`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat?room=7 HTTP/1.1\r\nHost: example.com\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.target(), "/chat?room=7");
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn target(&self) -> &str {
         &self.target
     }
@@ -131,12 +159,34 @@ impl Request {
     }
 
     /// What follows the first `?`, as it came; `None` if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat?room=7 HTTP/1.1\r\nHost: example.com\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.query(), Some("room=7"));
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn query(&self) -> Option<&str> {
         self.path_and_query().split_once('?').map(|(_, query)| query)
     }
 
     /// The host the client means, with the port if it named one: that of a target in absolute form, else that of
     /// `Host` (RFC 9112, section 3.2.2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: example.com:8080\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.host(), "example.com:8080");
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn host(&self) -> &str {
         match self.absolute() {
             Some((authority, _)) => authority,
@@ -146,6 +196,17 @@ impl Request {
 
     /// The `Origin`: where the page was served from that asks, or `null`. `None` comes from a client that is no
     /// browser, or from a plain request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.origin(), Some("https://a"));
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn origin(&self) -> Option<&str> {
         self.headers.get_str("origin")
     }
@@ -172,11 +233,21 @@ impl Request {
     /// # }).unwrap();
     /// ```
     pub fn is_same_origin(&self) -> bool {
-        self.origin()
-            .is_some_and(|origin| origin::is_same_origin(origin, self.host()))
+        self.origin().is_some_and(|origin| origin::is_same_origin(origin, self.host()))
     }
 
     /// All headers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\nCookie: session=7\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// assert_eq!(request.headers().get_str("cookie"), Some("session=7"));
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn headers(&self) -> &Headers {
         &self.headers
     }
@@ -198,9 +269,7 @@ impl Request {
     /// # }).unwrap();
     /// ```
     pub fn protocols(&self) -> impl Iterator<Item = &str> {
-        self.headers
-            .members("sec-websocket-protocol")
-            .filter_map(|member| std::str::from_utf8(member).ok())
+        self.headers.members("sec-websocket-protocol").filter_map(|member| std::str::from_utf8(member).ok())
     }
 
     /// The checked key of an upgrade.
@@ -211,16 +280,13 @@ impl Request {
     /// Authority and the rest of a target in absolute form.
     fn absolute(&self) -> Option<(&str, &str)> {
         let (scheme, rest) = self.target.split_once("://")?;
-        let known = ["http", "https", "ws", "wss"]
-            .iter()
-            .any(|known| scheme.eq_ignore_ascii_case(known));
+        let known = ["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         known.then(|| rest.split_at_checked(end))?
     }
 
     fn path_and_query(&self) -> &str {
-        self.absolute()
-            .map_or(&self.target, |(_, path_and_query)| path_and_query)
+        self.absolute().map_or(&self.target, |(_, path_and_query)| path_and_query)
     }
 
     /// The forms of RFC 9112, section 3.2, but for that of CONNECT: we are no proxy. No fragment (section 3).
@@ -228,19 +294,10 @@ impl Request {
         let form = match self.target.as_str() {
             "*" => self.method == "OPTIONS",
             path if path.starts_with('/') => true,
-            _ => self
-                .absolute()
-                .is_some_and(|(authority, _)| Authority::parse(authority).is_some()),
+            _ => self.absolute().is_some_and(|(authority, _)| Authority::parse(authority).is_some()),
         };
-        let clean = self
-            .target
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        if form && clean {
-            Ok(())
-        } else {
-            Err(HandshakeError::Target)
-        }
+        let clean = self.target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        if form && clean { Ok(()) } else { Err(HandshakeError::Target) }
     }
 
     fn check_headers(&self) -> Result<(), HandshakeError> {
@@ -250,19 +307,11 @@ impl Request {
             }
         }
         let host = self.headers.get("host").ok_or(HandshakeError::MissingHost)?;
-        if std::str::from_utf8(host)
-            .ok()
-            .and_then(Authority::parse)
-            .is_none()
-        {
+        if std::str::from_utf8(host).ok().and_then(Authority::parse).is_none() {
             return Err(HandshakeError::Host);
         }
         // An origin that could not be shown as text would look like none at all.
-        if self
-            .headers
-            .get("origin")
-            .is_some_and(|origin| !origin.iter().all(|b| matches!(b, b' '..=b'~')))
-        {
+        if self.headers.get("origin").is_some_and(|origin| !origin.iter().all(|b| matches!(b, b' '..=b'~'))) {
             return Err(HandshakeError::Origin);
         }
         if !self.headers.members("sec-websocket-protocol").all(is_token) {
@@ -319,9 +368,7 @@ impl Request {
 /// Our word for what httparse found.
 fn fault(error: httparse::Error, head: &[u8], limits: HeadLimits) -> HandshakeError {
     match error {
-        httparse::Error::TooManyHeaders => HandshakeError::TooManyHeaders {
-            max: limits.max_headers,
-        },
+        httparse::Error::TooManyHeaders => HandshakeError::TooManyHeaders { max: limits.max_headers },
         httparse::Error::Version if names_a_version(head) => HandshakeError::HttpVersion,
         httparse::Error::HeaderName | httparse::Error::HeaderValue => HandshakeError::HeaderLine,
         _ => HandshakeError::RequestLine,
@@ -333,10 +380,7 @@ fn fault(error: httparse::Error, head: &[u8], limits: HeadLimits) -> HandshakeEr
 fn names_a_version(head: &[u8]) -> bool {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
     let version = line.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
-    matches!(
-        version,
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']
-    )
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
 }
 
 impl fmt::Debug for Request {
@@ -354,10 +398,7 @@ impl fmt::Debug for Request {
 mod tests {
     use super::*;
 
-    const LIMITS: HeadLimits = HeadLimits {
-        max_head: 16 << 10,
-        max_headers: 100,
-    };
+    const LIMITS: HeadLimits = HeadLimits { max_head: 16 << 10, max_headers: 100 };
 
     fn parse(head: &str) -> Result<Request, HandshakeError> {
         Request::parse(head.as_bytes(), LIMITS)
@@ -385,11 +426,7 @@ mod tests {
             ("wss://[::1]:9/", "/", None, "[::1]:9"),
         ] {
             let request = upgrade(target, "").unwrap();
-            assert_eq!(
-                (request.path(), request.query(), request.host()),
-                (path, query, host),
-                "{target}"
-            );
+            assert_eq!((request.path(), request.query(), request.host()), (path, query, host), "{target}");
             assert_eq!(request.target(), target);
         }
     }
@@ -407,23 +444,14 @@ mod tests {
             "http://a:b/",
             "/\u{e9}",
         ] {
-            assert!(
-                matches!(upgrade(target, ""), Err(HandshakeError::Target)),
-                "{target}"
-            );
+            assert!(matches!(upgrade(target, ""), Err(HandshakeError::Target)), "{target}");
         }
     }
 
     #[test]
     fn an_asterisk_is_for_options() {
-        assert_eq!(
-            parse("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().path(),
-            "*"
-        );
-        assert!(matches!(
-            parse("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"),
-            Err(HandshakeError::Target)
-        ));
+        assert_eq!(parse("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().path(), "*");
+        assert!(matches!(parse("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"), Err(HandshakeError::Target)));
     }
 
     #[test]
@@ -432,10 +460,7 @@ mod tests {
 
         let request = upgrade("/", lines).unwrap();
 
-        assert_eq!(
-            request.protocols().collect::<Vec<_>>(),
-            ["chat", "battle", "Chat"]
-        );
+        assert_eq!(request.protocols().collect::<Vec<_>>(), ["chat", "battle", "Chat"]);
     }
 
     #[test]
@@ -454,10 +479,7 @@ mod tests {
 
         let request = Request::parse(&head, LIMITS).unwrap();
 
-        assert_eq!(
-            request.headers().get("x"),
-            Some(&(0x80..=0xff).collect::<Vec<u8>>()[..])
-        );
+        assert_eq!(request.headers().get("x"), Some(&(0x80..=0xff).collect::<Vec<u8>>()[..]));
         assert_eq!(request.headers().get_str("x"), None);
     }
 
@@ -478,18 +500,12 @@ mod tests {
     #[test]
     fn a_length_of_zero_is_no_body() {
         assert!(upgrade("/", "Content-Length: 0\r\n").unwrap().is_upgrade());
-        assert!(matches!(
-            upgrade("/", "Content-Length: 1\r\n"),
-            Err(HandshakeError::Body)
-        ));
+        assert!(matches!(upgrade("/", "Content-Length: 1\r\n"), Err(HandshakeError::Body)));
     }
 
     #[test]
     fn debug_shows_no_values() {
-        let text = format!(
-            "{:?}",
-            upgrade("/chat?token=secret", "Cookie: secret\r\n").unwrap()
-        );
+        let text = format!("{:?}", upgrade("/chat?token=secret", "Cookie: secret\r\n").unwrap());
         assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -33,13 +33,9 @@ impl ExtraHeaders {
     /// at its ends (RFC 9110, section 5.5).
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) -> Result<(), HandshakeError> {
         let lower = name.to_ascii_lowercase();
-        let clean = value
-            .iter()
-            .all(|&byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
+        let clean = value.iter().all(|&byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
         if !is_token(name.as_bytes()) || !clean || OURS.contains(&lower.as_str()) {
-            return Err(HandshakeError::InvalidHeader {
-                name: name.to_owned(),
-            });
+            return Err(HandshakeError::InvalidHeader { name: name.to_owned() });
         }
         self.has_content_type |= lower == "content-type";
         for part in [name.as_bytes(), b": ", value.trim_ascii(), b"\r\n"] {
@@ -95,23 +91,13 @@ pub(crate) enum BodyMode {
 impl BodyMode {
     /// For a request whose head begins with `head`.
     pub(crate) fn for_head(head: &[u8]) -> Self {
-        if head.starts_with(b"HEAD ") {
-            Self::Announced
-        } else {
-            Self::Sent
-        }
+        if head.starts_with(b"HEAD ") { Self::Announced } else { Self::Sent }
     }
 }
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, headers of {:?}, body of {} bytes",
-            self.status,
-            self.extra,
-            self.body.len()
-        )
+        write!(f, "{}, headers of {:?}, body of {} bytes", self.status, self.extra, self.body.len())
     }
 }
 
@@ -119,11 +105,7 @@ impl Answer {
     /// An answer with nothing in it yet. A status outside 200..=599 is none: 1xx would not be the last word.
     pub(crate) fn new(status: u16) -> Result<Self, HandshakeError> {
         match status {
-            200..=599 => Ok(Self {
-                status,
-                extra: ExtraHeaders::default(),
-                body: Vec::new(),
-            }),
+            200..=599 => Ok(Self { status, extra: ExtraHeaders::default(), body: Vec::new() }),
             _ => Err(HandshakeError::InvalidStatus { status }),
         }
     }
@@ -136,11 +118,7 @@ impl Answer {
             // "An Allow header field" (RFC 9110, section 15.5.6).
             extra.lines.extend_from_slice(b"Allow: GET\r\n");
         }
-        Some(Self {
-            status,
-            extra,
-            body: fault.answer().into_bytes(),
-        })
+        Some(Self { status, extra, body: fault.answer().into_bytes() })
     }
 
     /// Its bytes. `Content-Length` is always there, but for statuses that have no body (RFC 9110, sections 15.3.5
@@ -247,23 +225,13 @@ mod tests {
             assert_eq!(accepted, !control, "{byte} in a value");
         }
         assert!(ExtraHeaders::default().push("", b"v").is_err());
-        assert!(
-            ExtraHeaders::default()
-                .push("x", b"v\r\nSet-Cookie: a=b")
-                .is_err()
-        );
+        assert!(ExtraHeaders::default().push("x", b"v\r\nSet-Cookie: a=b").is_err());
         assert!(ExtraHeaders::default().push("x", b"").is_ok());
     }
 
     #[test]
     fn the_headers_that_frame_an_answer_are_not_the_callers() {
-        for name in [
-            "Content-Length",
-            "connection",
-            "TRANSFER-ENCODING",
-            "Upgrade",
-            "Sec-WebSocket-Accept",
-        ] {
+        for name in ["Content-Length", "connection", "TRANSFER-ENCODING", "Upgrade", "Sec-WebSocket-Accept"] {
             let fault = ExtraHeaders::default().push(name, b"1").unwrap_err();
             assert!(matches!(fault, HandshakeError::InvalidHeader { name: given } if given == name));
         }
@@ -300,10 +268,7 @@ mod tests {
 
         let bytes = answer.encode(BodyMode::Sent);
 
-        assert_eq!(
-            text(&bytes).to_ascii_lowercase().matches("content-type").count(),
-            1
-        );
+        assert_eq!(text(&bytes).to_ascii_lowercase().matches("content-type").count(), 1);
     }
 
     #[test]
@@ -319,24 +284,17 @@ mod tests {
     #[test]
     fn only_a_last_word_is_an_answer() {
         for status in [0, 99, 100, 101, 199, 600, 1000, u16::MAX] {
-            assert!(
-                matches!(Answer::new(status), Err(HandshakeError::InvalidStatus { .. })),
-                "{status}"
-            );
+            assert!(matches!(Answer::new(status), Err(HandshakeError::InvalidStatus { .. })), "{status}");
         }
         assert_eq!(
-            text(&Answer::new(599).unwrap().encode(BodyMode::Sent))
-                .lines()
-                .next(),
+            text(&Answer::new(599).unwrap().encode(BodyMode::Sent)).lines().next(),
             Some("HTTP/1.1 599 ")
         );
     }
 
     #[test]
     fn status_426_tells_what_to_upgrade_to() {
-        let bytes = Answer::to_fault(&HandshakeError::Version)
-            .unwrap()
-            .encode(BodyMode::Sent);
+        let bytes = Answer::to_fault(&HandshakeError::Version).unwrap().encode(BodyMode::Sent);
 
         let text = text(&bytes);
         assert!(text.starts_with(

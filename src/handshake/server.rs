@@ -8,9 +8,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -18,7 +17,7 @@ use super::head::{HeadLimits, HeadReader};
 use super::link::{Farewell, Link, Outgoing};
 use super::origin::OriginPolicy;
 use super::response::{Answer, BodyMode, ExtraHeaders, encode_switching_protocols};
-use super::{HandshakeError, Request};
+use super::{HandshakeError, Request, Responding, Response};
 use crate::connection::{Config, HalfClose, Timer, WebSocket};
 use crate::protocol::Role;
 
@@ -58,9 +57,9 @@ impl<T> Server<T> {
     ///
     /// ```
     /// use futures_lite::io::Cursor;
-    /// use unsync_websocket::{AsyncIoTimer, Server};
+    /// use unsync_websocket::{NoTimer, Server};
     ///
-    /// let server = Server::with_timer(Cursor::new(Vec::<u8>::new()), AsyncIoTimer);
+    /// let server = Server::with_timer(Cursor::new(Vec::<u8>::new()), NoTimer);
     /// # drop(server);
     /// ```
     pub fn with_timer(stream: T, timer: impl Timer) -> Self {
@@ -74,7 +73,7 @@ impl<T> Server<T> {
 
     /// What ends the writing side, for streams whose `poll_close` does not: a runtime knows its own.
     #[cfg_attr(
-        not(feature = "async-io"),
+        not(any(feature = "async-io", feature = "tokio")),
         expect(dead_code, reason = "no runtime is compiled in")
     )]
     pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
@@ -237,17 +236,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
     /// # }).unwrap();
     /// ```
     pub async fn receive_request(self) -> Result<ServerRequest<T>, HandshakeError> {
-        let Self {
-            mut link,
-            config,
-            origins,
-            fault,
-        } = self;
+        let Self { mut link, config, origins, fault } = self;
         link.start(config.handshake_timeout);
-        let limits = HeadLimits {
-            max_head: config.max_head,
-            max_headers: config.max_headers,
-        };
+        let limits = HeadLimits { max_head: config.max_head, max_headers: config.max_headers };
         let mut reader = HeadReader::new(limits);
         let received = match poll_fn(|cx| poll_head(&mut link, &mut reader, cx)).await {
             Ok(len) => {
@@ -274,15 +265,11 @@ fn poll_head<T: AsyncRead + Unpin>(
 ) -> Poll<Result<usize, HandshakeError>> {
     loop {
         let Poll::Ready(count) = link.poll_read(cx, reader.space()) else {
-            return link
-                .poll_deadline(cx)
-                .map(|()| Err(HandshakeError::RequestTimeout));
+            return link.poll_deadline(cx).map(|()| Err(HandshakeError::RequestTimeout));
         };
         let count = count?;
         if count == 0 {
-            return Poll::Ready(Err(HandshakeError::EndOfStream {
-                received: reader.bytes().len(),
-            }));
+            return Poll::Ready(Err(HandshakeError::EndOfStream { received: reader.bytes().len() }));
         }
         if let Some(len) = reader.fill(count)? {
             return Poll::Ready(Ok(len));
@@ -402,18 +389,27 @@ impl<T> ServerRequest<T> {
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
     pub fn into_parts(self) -> Parts<T> {
-        Parts {
-            stream: self.link.stream,
-            request: self.request,
-            read_ahead: self.read_ahead,
-        }
+        Parts { stream: self.link.stream, request: self.request, read_ahead: self.read_ahead }
     }
 
     /// The request that `parts` were, with deadlines by `timer`. The time for the handshake starts anew, with the
     /// answer.
     ///
-    /// See [`into_parts`](Self::into_parts) for an example. With the feature `async-io`,
+    /// With the feature `async-io`,
     /// `ServerRequest::from_parts(parts)` brings that runtime's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server, ServerRequest};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let parts = request.into_parts();
+    /// let request = ServerRequest::from_parts_with_timer(parts, NoTimer);
+    /// assert_eq!(request.path(), "/");
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn from_parts_with_timer(parts: Parts<T>, timer: impl Timer) -> Self {
         let link = Link::new(parts.stream, Box::new(timer));
         Self::new(link, Config::new(), parts.request, parts.read_ahead)
@@ -421,7 +417,7 @@ impl<T> ServerRequest<T> {
 
     /// What ends the writing side, for streams whose `poll_close` does not: a runtime knows its own.
     #[cfg_attr(
-        not(feature = "async-io"),
+        not(any(feature = "async-io", feature = "tokio")),
         expect(dead_code, reason = "no runtime is compiled in")
     )]
     pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
@@ -430,6 +426,21 @@ impl<T> ServerRequest<T> {
     }
 
     /// Limits and deadlines of the connection, in place of those the request was received with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server, Config};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     \r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let config = Config::new().max_message(16 << 20); // by what the request says
+    /// let websocket = block_on(request.config(config).accept())?;
+    /// # drop(websocket);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -437,12 +448,38 @@ impl<T> ServerRequest<T> {
     }
 
     /// The stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let stream: &Cursor<Vec<u8>> = request.get_ref();
+    /// # assert!(stream.position() > 0);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub fn get_ref(&self) -> &T {
         &self.link.stream
     }
 
     /// Agrees on a subprotocol, one of [`Request::protocols`]; another is a fault, for the client would fail the
     /// connection over it (section 4.1). Of several calls the last one counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     Sec-WebSocket-Protocol: chat, battle\r\n\r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let websocket = block_on(request.protocol("battle").accept())?;
+    /// assert_eq!(websocket.subprotocol(), Some("battle"));
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     #[must_use]
     pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
         let protocol = protocol.into();
@@ -458,6 +495,20 @@ impl<T> ServerRequest<T> {
     ///
     /// A name that is no token, a control character in the value, and the headers that the handshake itself
     /// consists of (`Connection`, `Sec-WebSocket-Accept` and the like) are faults.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     \r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// let websocket = block_on(request.header("Set-Cookie", "seen=1").accept())?;
+    /// # drop(websocket);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     #[must_use]
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
         if let Err(fault) = self.extra.push(name.as_ref(), value.as_ref()) {
@@ -513,12 +564,7 @@ impl<T> ServerRequest<T> {
             "HEAD" => BodyMode::Announced,
             _ => BodyMode::Sent,
         };
-        Response {
-            link,
-            mode,
-            answer: Answer::new(status),
-            local: PhantomData,
-        }
+        Response::new(link, status, mode)
     }
 }
 
@@ -534,17 +580,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the stream; the client may have been told that the connection is open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures_lite::{future::block_on, io::Cursor};
+    /// # use unsync_websocket::{NoTimer, Server};
+    /// # let stream = Cursor::new(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n\
+    /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    /// #     \r\n".to_vec());
+    /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
+    /// match request.path() {
+    ///     "/chat" => drop(block_on(request.accept())?),
+    ///     _ => block_on(request.reject(404).into_future())?,
+    /// }
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     pub async fn accept(self) -> Result<WebSocket<T>, HandshakeError> {
-        let Self {
-            mut link,
-            config,
-            request,
-            read_ahead,
-            protocol,
-            extra,
-            fault,
-            local: _,
-        } = self;
+        let Self { mut link, config, request, read_ahead, protocol, extra, fault, local: _ } = self;
         link.start(config.handshake_timeout);
         let key = match (request.key(), fault) {
             (Some(key), None) => key,
@@ -558,21 +611,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
         let answer = encode_switching_protocols(&key.accept(), protocol.as_deref(), &extra);
         let mut outgoing = Outgoing::new(answer);
         poll_fn(|cx| outgoing.poll(&mut link, cx)).await?;
-        let Link {
-            stream,
-            timer,
-            half_close,
-            ..
-        } = link;
-        Ok(WebSocket::new(
-            stream,
-            Role::Server,
-            &config,
-            read_ahead,
-            timer,
-            half_close,
-            protocol,
-        ))
+        let Link { stream, timer, half_close, .. } = link;
+        Ok(WebSocket::new(stream, Role::Server, &config, read_ahead, timer, half_close, protocol))
     }
 }
 
@@ -607,115 +647,25 @@ pub struct Parts<T> {
     pub read_ahead: Vec<u8>,
 }
 
-/// An answer that opens no connection, while it is being put together; from [`ServerRequest::reject`] and
-/// [`ServerRequest::respond`]. `.await` sends it and closes the stream.
-///
-/// It always has `Content-Length`, but where the status has no body, and `Connection: close`. With status 426 it
-/// also says what to upgrade to.
-///
-/// # Examples
-///
-/// See [`ServerRequest::reject`].
-#[must_use = "it is sent when awaited"]
-pub struct Response<T> {
-    link: Link<T>,
-    mode: BodyMode,
-    /// Or the first thing wrong with it.
-    answer: Result<Answer, HandshakeError>,
-    /// Never `Send`, whatever the timer is.
-    local: PhantomData<Rc<()>>,
-}
-
-impl<T> Response<T> {
-    /// Adds a header. A name that is no token, a control character in the value, and the headers that tell where
-    /// the answer ends (`Content-Length`, `Connection` and the like) are faults: 500 is answered instead, and the
-    /// fault returned.
-    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
-        if let Ok(answer) = &mut self.answer
-            && let Err(fault) = answer.extra.push(name.as_ref(), value.as_ref())
-        {
-            self.answer = Err(fault);
-        }
-        self
-    }
-
-    /// Sets the body, which is `text/plain; charset=utf-8` unless a header says otherwise.
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        if let Ok(answer) = &mut self.answer {
-            answer.body = body.into();
-        }
-        self
+impl<T> fmt::Debug for Server<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("config", &self.config)
+            .field("origins", &self.origins)
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> IntoFuture for Response<T> {
-    type Output = Result<(), HandshakeError>;
-    type IntoFuture = Responding<T>;
-
-    fn into_future(self) -> Responding<T> {
-        let (answer, fault) = match self.answer {
-            Ok(answer) => (Some(answer), None),
-            Err(fault) => (Answer::to_fault(&fault), Some(fault)),
-        };
-        let bytes = answer.map(|answer| answer.encode(self.mode)).unwrap_or_default();
-        Responding {
-            link: self.link,
-            farewell: Farewell::new(bytes),
-            fault,
-            local: PhantomData,
-        }
+impl<T> fmt::Debug for ServerRequest<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerRequest")
+            .field("request", &self.request)
+            .field("config", &self.config)
+            .field("protocol", &self.protocol)
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
     }
-}
-
-/// The future of a [`Response`]: ready once the answer is written and the stream at its end.
-///
-/// After the answer our side of the stream is closed, and what the client still sends is read and thrown away, up
-/// to 1 MiB and the deadline: a stream dropped with unread input would make the client lose the answer.
-///
-/// # Errors
-///
-/// [`HandshakeError::Io`] and [`HandshakeError::ResponseTimeout`]: the answer could not be written. A fault of the
-/// builder: it was answered with 500.
-///
-/// # Cancel safety
-///
-/// Dropping the future drops the stream: the client may get a part of the answer.
-#[must_use = "it is sent when awaited"]
-pub struct Responding<T> {
-    link: Link<T>,
-    farewell: Farewell,
-    /// To be returned once the error response is out.
-    fault: Option<HandshakeError>,
-    /// Never `Send`, whatever the timer is.
-    local: PhantomData<Rc<()>>,
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Future for Responding<T> {
-    type Output = Result<(), HandshakeError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let answered = ready!(this.farewell.poll(&mut this.link, cx));
-        Poll::Ready(this.fault.take().map_or(answered, Err))
-    }
-}
-
-/// `Debug` that shows what is ours, whatever the stream is.
-macro_rules! debug {
-    ($($name:ident { $($field:ident),* })*) => {$(
-        impl<T> fmt::Debug for $name<T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name))$(.field(stringify!($field), &self.$field))*.finish_non_exhaustive()
-            }
-        }
-    )*};
-}
-
-debug! {
-    Server { config, origins, fault }
-    ServerRequest { request, config, protocol, extra, fault }
-    Response { mode, answer }
-    Responding { fault }
 }
 
 /// Keeps what belongs to a thread on it: each name below is ambiguous, and so an error, for a type that is `Send`.

@@ -112,10 +112,7 @@ impl CloseFrame {
     #[must_use]
     pub fn new(code: CloseCode, reason: &str) -> Self {
         let end = reason.floor_char_boundary_at(MAX_REASON);
-        Self {
-            code,
-            reason: reason.get(..end).unwrap_or_default().into(),
-        }
+        Self { code, reason: reason.get(..end).unwrap_or_default().into() }
     }
 
     /// The status code.
@@ -143,10 +140,7 @@ impl CloseFrame {
         };
         let code = CloseCode::new(code).ok_or(ProtocolError::CloseCode { code })?;
         let reason = std::str::from_utf8(reason).map_err(|_| ProtocolError::InvalidUtf8)?;
-        Ok(Some(Self {
-            code,
-            reason: reason.into(),
-        }))
+        Ok(Some(Self { code, reason: reason.into() }))
     }
 
     /// The payload of the Close frame that says this.
@@ -165,10 +159,7 @@ trait FloorCharBoundary {
 
 impl FloorCharBoundary for str {
     fn floor_char_boundary_at(&self, index: usize) -> usize {
-        (0..=index.min(self.len()))
-            .rev()
-            .find(|end| self.is_char_boundary(*end))
-            .unwrap_or(0)
+        (0..=index.min(self.len())).rev().find(|end| self.is_char_boundary(*end)).unwrap_or(0)
     }
 }
 
@@ -196,10 +187,7 @@ mod tests {
 
     #[test]
     fn a_reason_cut_inside_a_character_is_not_utf8() {
-        assert_eq!(
-            CloseFrame::decode(b"\x03\xE8\xE2\x82"),
-            Err(ProtocolError::InvalidUtf8)
-        );
+        assert_eq!(CloseFrame::decode(b"\x03\xE8\xE2\x82"), Err(ProtocolError::InvalidUtf8));
     }
 
     #[test]

@@ -171,11 +171,9 @@ impl FrameHeader {
             return Err(ProtocolError::ControlTooLong);
         }
         let (payload_len, rest, length_bytes) = match (short, rest) {
-            (LENGTH_64, [a, b, c, d, e, f, g, h, rest @ ..]) => (
-                long_length(u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))?,
-                rest,
-                8,
-            ),
+            (LENGTH_64, [a, b, c, d, e, f, g, h, rest @ ..]) => {
+                (long_length(u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))?, rest, 8)
+            }
             (LENGTH_16, [a, b, rest @ ..]) => (medium_length(u16::from_be_bytes([*a, *b]))?, rest, 2),
             (LENGTH_64 | LENGTH_16, _) => return Ok(None),
             (short, rest) => (u64::from(short), rest, 0),
@@ -191,25 +189,13 @@ impl FrameHeader {
             Some(_) => 6,
         }
         .saturating_add(length_bytes);
-        Ok(Some((
-            Self {
-                fin,
-                rsv1,
-                opcode,
-                mask,
-                payload_len,
-            },
-            len,
-        )))
+        Ok(Some((Self { fin, rsv1, opcode, mask, payload_len }, len)))
     }
 
     /// The bytes of this header, its length in the shortest form.
     #[must_use]
     pub fn encode(&self) -> EncodedHeader {
-        let mut encoded = EncodedHeader {
-            bytes: [0; Self::MAX_LEN],
-            len: 0,
-        };
+        let mut encoded = EncodedHeader { bytes: [0; Self::MAX_LEN], len: 0 };
         let first = self.opcode.bits() | if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 };
         let mask = if self.mask.is_some() { MASK } else { 0 };
         match (u8::try_from(self.payload_len), u16::try_from(self.payload_len)) {
@@ -232,11 +218,7 @@ impl FrameHeader {
 
 /// A length in the 16-bit form must not fit the 7-bit one (section 5.2).
 fn medium_length(len: u16) -> Result<u64, ProtocolError> {
-    if len < u16::from(LENGTH_16) {
-        Err(ProtocolError::LengthNotMinimal)
-    } else {
-        Ok(u64::from(len))
-    }
+    if len < u16::from(LENGTH_16) { Err(ProtocolError::LengthNotMinimal) } else { Ok(u64::from(len)) }
 }
 
 /// A length in the 64-bit form must not fit the 16-bit one, and its top bit must be 0 (section 5.2).
@@ -274,11 +256,7 @@ impl EncodedHeader {
     }
 
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        if let Some(place) = self
-            .bytes
-            .get_mut(self.len..)
-            .and_then(<[u8]>::first_chunk_mut::<N>)
-        {
+        if let Some(place) = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut::<N>) {
             *place = bytes;
             self.len = self.len.saturating_add(N);
         }
@@ -310,22 +288,12 @@ mod tests {
         for payload_len in BOUNDARY_LENGTHS {
             for mask in [None, Some([1, 2, 3, 4])] {
                 for (fin, rsv1) in [(true, false), (false, false), (true, true), (false, true)] {
-                    let header = FrameHeader {
-                        fin,
-                        rsv1,
-                        opcode: OpCode::Binary,
-                        mask,
-                        payload_len,
-                    };
+                    let header = FrameHeader { fin, rsv1, opcode: OpCode::Binary, mask, payload_len };
                     let encoded = header.encode();
                     let bytes = encoded.as_slice();
                     assert_eq!(FrameHeader::decode(bytes), Ok(Some((header, bytes.len()))));
                     for cut in 0..bytes.len() {
-                        assert_eq!(
-                            FrameHeader::decode(&bytes[..cut]),
-                            Ok(None),
-                            "{header:?} at {cut}"
-                        );
+                        assert_eq!(FrameHeader::decode(&bytes[..cut]), Ok(None), "{header:?} at {cut}");
                     }
                 }
             }
@@ -334,10 +302,7 @@ mod tests {
 
     #[test]
     fn a_length_in_a_longer_form_than_needed_is_refused() {
-        assert_eq!(
-            FrameHeader::decode(&[0x82, 126, 0, 125]),
-            Err(ProtocolError::LengthNotMinimal)
-        );
+        assert_eq!(FrameHeader::decode(&[0x82, 126, 0, 125]), Err(ProtocolError::LengthNotMinimal));
         assert!(FrameHeader::decode(&[0x82, 126, 0, 126]).is_ok());
         assert_eq!(
             FrameHeader::decode(&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]),
@@ -353,10 +318,7 @@ mod tests {
             assert_eq!(FrameHeader::decode(&bytes), Err(ProtocolError::LengthTopBit));
         }
         let longest = [0x82, 127, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
-        assert_eq!(
-            FrameHeader::decode(&longest).unwrap().unwrap().0.payload_len,
-            (1 << 63) - 1
-        );
+        assert_eq!(FrameHeader::decode(&longest).unwrap().unwrap().0.payload_len, (1 << 63) - 1);
     }
 
     #[test]
@@ -374,10 +336,7 @@ mod tests {
                 assert_eq!(verdict, Err(ProtocolError::ReservedBit));
             } else {
                 let (header, len) = verdict.unwrap().unwrap();
-                assert_eq!(
-                    (header.fin, header.rsv1, header.opcode.bits(), len),
-                    (fin, rsv == 4, opcode, 2)
-                );
+                assert_eq!((header.fin, header.rsv1, header.opcode.bits(), len), (fin, rsv == 4, opcode, 2));
             }
         }
     }
@@ -386,14 +345,8 @@ mod tests {
     fn a_control_frame_has_at_most_125_bytes() {
         for opcode in [0x88, 0x89, 0x8A] {
             assert!(FrameHeader::decode(&[opcode, 125]).is_ok());
-            assert_eq!(
-                FrameHeader::decode(&[opcode, 126]),
-                Err(ProtocolError::ControlTooLong)
-            );
-            assert_eq!(
-                FrameHeader::decode(&[opcode, 0xFF]),
-                Err(ProtocolError::ControlTooLong)
-            );
+            assert_eq!(FrameHeader::decode(&[opcode, 126]), Err(ProtocolError::ControlTooLong));
+            assert_eq!(FrameHeader::decode(&[opcode, 0xFF]), Err(ProtocolError::ControlTooLong));
         }
     }
 }

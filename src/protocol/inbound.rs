@@ -32,11 +32,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_message: 1 << 20,
-            max_frame: 1 << 20,
-            max_fragments: 4096,
-        }
+        Self { max_message: 1 << 20, max_frame: 1 << 20, max_fragments: 4096 }
     }
 }
 
@@ -129,11 +125,7 @@ enum Stage {
     /// Between frames, with this much of the next header.
     Header(PartialHeader),
     /// `remaining` payload bytes of the frame have not arrived.
-    Payload {
-        header: FrameHeader,
-        mask: Option<Mask>,
-        remaining: usize,
-    },
+    Payload { header: FrameHeader, mask: Option<Mask>, remaining: usize },
     /// A Close ended the stream; what follows is dropped (sections 1.4 and 7.1.1).
     Finished,
     /// The peer broke a rule; nothing after that can be trusted (section 7.1.7).
@@ -281,11 +273,7 @@ impl Inbound {
                     Some(header) => self.begin_frame(header)?,
                     None => return Ok(None),
                 },
-                Stage::Payload {
-                    header,
-                    mask,
-                    remaining,
-                } => {
+                Stage::Payload { header, mask, remaining } => {
                     let (header, len) = (*header, (*remaining).min(input.len()));
                     let is_whole = *remaining == len;
                     if *remaining > 0 && len == 0 {
@@ -353,11 +341,7 @@ impl Inbound {
         } else {
             self.charge(header)?
         };
-        self.stage = Stage::Payload {
-            header,
-            mask: header.mask.map(Mask::new),
-            remaining,
-        };
+        self.stage = Stage::Payload { header, mask: header.mask.map(Mask::new), remaining };
         Ok(())
     }
 
@@ -378,18 +362,11 @@ impl Inbound {
             (None, Some(kind)) => self.assembly = Some(Assembly::new(kind)),
             (Some(_), None) => {}
         }
-        let Limits {
-            max_message,
-            max_frame,
-            max_fragments,
-        } = self.limits;
+        let Limits { max_message, max_frame, max_fragments } = self.limits;
         let len = match usize::try_from(header.payload_len) {
             Ok(len) if len <= max_frame => len,
             _ => {
-                return Err(ProtocolError::FrameTooBig {
-                    len: header.payload_len,
-                    max: max_frame,
-                });
+                return Err(ProtocolError::FrameTooBig { len: header.payload_len, max: max_frame });
             }
         };
         let Some(assembly) = &mut self.assembly else {
@@ -402,10 +379,7 @@ impl Inbound {
         assembly.len = assembly.len.saturating_add(len);
         if assembly.len > max_message {
             let len = u64::try_from(assembly.len).unwrap_or(u64::MAX);
-            return Err(ProtocolError::MessageTooBig {
-                len,
-                max: max_message,
-            });
+            return Err(ProtocolError::MessageTooBig { len, max: max_message });
         }
         Ok(len)
     }
@@ -419,11 +393,7 @@ impl Inbound {
         match header.opcode {
             OpCode::Ping | OpCode::Pong => {
                 self.shown = Shown::Control;
-                Ok(if header.opcode == OpCode::Ping {
-                    Event::Ping
-                } else {
-                    Event::Pong
-                })
+                Ok(if header.opcode == OpCode::Ping { Event::Ping } else { Event::Pong })
             }
             OpCode::Close => {
                 let frame = CloseFrame::decode(&self.control)?;
@@ -472,12 +442,7 @@ impl PartialHeader {
 
 impl Assembly {
     const fn new(kind: MessageKind) -> Self {
-        Self {
-            kind,
-            frame_count: 0,
-            len: 0,
-            utf8: Utf8Validator::new(),
-        }
+        Self { kind, frame_count: 0, len: 0, utf8: Utf8Validator::new() }
     }
 
     fn extend(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {

@@ -123,10 +123,7 @@ mod tests {
 
     /// The slow way, straight from the formula of section 5.3.
     fn naive(key: [u8; 4], data: &[u8]) -> Vec<u8> {
-        data.iter()
-            .enumerate()
-            .map(|(i, byte)| byte ^ key[i % 4])
-            .collect()
+        data.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect()
     }
 
     proptest! {

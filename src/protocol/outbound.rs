@@ -62,11 +62,7 @@ impl EncodedFrame {
     fn new(kind: MessageKind, payload: &[u8]) -> Self {
         let header = header(kind.opcode(), Fin::Yes, None, payload.len()).encode();
         let bytes = [header.as_slice(), payload].concat();
-        Self {
-            kind,
-            header_len: header.as_slice().len(),
-            bytes: bytes.into(),
-        }
+        Self { kind, header_len: header.as_slice().len(), bytes: bytes.into() }
     }
 
     /// The whole frame, as a server sends it.
@@ -84,10 +80,7 @@ impl EncodedFrame {
 
 impl fmt::Debug for EncodedFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EncodedFrame")
-            .field("kind", &self.kind)
-            .field("len", &self.payload().len())
-            .finish()
+        f.debug_struct("EncodedFrame").field("kind", &self.kind).field("len", &self.payload().len()).finish()
     }
 }
 
@@ -100,13 +93,7 @@ enum Fin {
 
 fn header(opcode: OpCode, fin: Fin, mask: Option<[u8; 4]>, len: usize) -> FrameHeader {
     let payload_len = u64::try_from(len).unwrap_or(u64::MAX);
-    FrameHeader {
-        fin: fin == Fin::Yes,
-        rsv1: false,
-        opcode,
-        mask,
-        payload_len,
-    }
+    FrameHeader { fin: fin == Fin::Yes, rsv1: false, opcode, mask, payload_len }
 }
 
 /// The sending side of a connection.
@@ -230,12 +217,7 @@ impl Chunk {
                 }
                 bytes.truncate(end);
             }
-            Self::Shared { bytes, at } if *at == 0 => {
-                *self = Self::Frames {
-                    bytes: Vec::new(),
-                    at: 0,
-                }
-            }
+            Self::Shared { bytes, at } if *at == 0 => *self = Self::Frames { bytes: Vec::new(), at: 0 },
             Self::Shared { .. } => {}
         }
     }
@@ -255,10 +237,7 @@ pub struct Batch {
 
 impl Batch {
     const fn of(first: Chunk) -> Self {
-        Self {
-            first,
-            more: VecDeque::new(),
-        }
+        Self { first, more: VecDeque::new() }
     }
 
     /// The first piece; never empty.
@@ -288,10 +267,7 @@ impl Batch {
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch")
-            .field("first", &self.first().len())
-            .field("more", &self.more.len())
-            .finish()
+        f.debug_struct("Batch").field("first", &self.first().len()).field("more", &self.more.len()).finish()
     }
 }
 
@@ -398,9 +374,8 @@ impl Outbound {
         }
         let mut opcode = kind.opcode();
         let mut rest = payload;
-        while let Some((piece, after)) = rest
-            .split_at_checked(self.fragment)
-            .filter(|(_, after)| !after.is_empty())
+        while let Some((piece, after)) =
+            rest.split_at_checked(self.fragment).filter(|(_, after)| !after.is_empty())
         {
             self.append(opcode, Fin::No, piece);
             // A chunk ends here, so that a Pong can go between.
@@ -422,10 +397,7 @@ impl Outbound {
             self.queued = self.queued.saturating_add(frame.as_bytes().len());
         } else {
             self.seal();
-            self.ready.push_back(Chunk::Shared {
-                bytes: Rc::clone(&frame.bytes),
-                at: 0,
-            });
+            self.ready.push_back(Chunk::Shared { bytes: Rc::clone(&frame.bytes), at: 0 });
             self.queued = self.queued.saturating_add(frame.as_bytes().len());
         }
     }
@@ -491,11 +463,7 @@ impl Outbound {
         self.ready.clear();
         self.tail = Vec::new();
         self.pong = None;
-        if self
-            .direct
-            .as_ref()
-            .is_some_and(|direct| !direct.is_inside_frame())
-        {
+        if self.direct.as_ref().is_some_and(|direct| !direct.is_inside_frame()) {
             self.direct = None;
         }
         if let Some(mut chunk) = begun {
@@ -556,10 +524,7 @@ impl Outbound {
             self.queued = self.queued.saturating_add(self.tail.len());
             self.closing = Closing::Sent;
         }
-        Some(Batch::of(Chunk::Frames {
-            bytes: std::mem::take(&mut self.tail),
-            at: 0,
-        }))
+        Some(Batch::of(Chunk::Frames { bytes: std::mem::take(&mut self.tail), at: 0 }))
     }
 
     /// Takes back what [`take`](Self::take) handed out, of which `written` bytes have gone.
@@ -620,10 +585,7 @@ impl Outbound {
     /// Ends the chunk that is being filled.
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.ready.push_back(Chunk::Frames {
-                bytes: std::mem::take(&mut self.tail),
-                at: 0,
-            });
+            self.ready.push_back(Chunk::Frames { bytes: std::mem::take(&mut self.tail), at: 0 });
         }
     }
 
@@ -642,9 +604,7 @@ impl Outbound {
 }
 
 fn total(chunks: &VecDeque<Chunk>) -> usize {
-    chunks
-        .iter()
-        .fold(0, |sum, chunk| sum.saturating_add(chunk.unwritten().len()))
+    chunks.iter().fold(0, |sum, chunk| sum.saturating_add(chunk.unwritten().len()))
 }
 
 fn encode(
@@ -664,7 +624,7 @@ fn encode(
     }
 }
 
-/// Messages that are written from where they lie, by [`connection`](crate::connection)'s `send`. Servers only: a client
+/// Messages that are written from where they lie, by the connection's `send`. Servers only: a client
 /// has to mask, and so to copy.
 impl Outbound {
     /// Whether this side can write a payload from where it lies.
@@ -688,29 +648,18 @@ impl Outbound {
         let fin = if message_left == 0 { Fin::Yes } else { Fin::No };
         let header = header(opcode, fin, None, fragment_left).encode();
         let is_first = opcode != OpCode::Continuation;
-        Direct {
-            header,
-            is_first,
-            header_written: 0,
-            fragment_left,
-            message_left,
-        }
+        Direct { header, is_first, header_written: 0, fragment_left, message_left }
     }
 
     /// Whether the next bytes on the wire are the direct message's, and not a Pong that goes between.
     pub(crate) fn direct_goes_next(&self) -> bool {
         self.place == Place::Boundary
-            && self
-                .direct
-                .as_ref()
-                .is_some_and(|direct| direct.is_inside_frame() || self.pong.is_none())
+            && self.direct.as_ref().is_some_and(|direct| direct.is_inside_frame() || self.pong.is_none())
     }
 
     /// The unwritten part of the present fragment's header, and the count of its unwritten payload bytes.
     pub(crate) fn direct_header(&self) -> Option<(EncodedHeader, usize, usize)> {
-        self.direct
-            .as_ref()
-            .map(|direct| (direct.header, direct.header_written, direct.fragment_left))
+        self.direct.as_ref().map(|direct| (direct.header, direct.header_written, direct.fragment_left))
     }
 
     /// Notes that `written` more bytes of the present fragment have gone. Returns how many of them were payload.
@@ -723,11 +672,7 @@ impl Outbound {
         direct.fragment_left = direct.fragment_left.saturating_sub(of_payload);
         if direct.fragment_left == 0 && direct.header_written == header_len {
             let left = direct.message_left;
-            self.direct = if left == 0 {
-                None
-            } else {
-                Some(self.fragment_of(OpCode::Continuation, left))
-            };
+            self.direct = if left == 0 { None } else { Some(self.fragment_of(OpCode::Continuation, left)) };
         }
         of_payload
     }
@@ -746,16 +691,10 @@ impl Outbound {
         if rest == Rest::Frame {
             self.discard();
         }
-        let (of_frame, mut of_message) = unwritten
-            .split_at_checked(direct.fragment_left)
-            .unwrap_or((unwritten, &[]));
+        let (of_frame, mut of_message) =
+            unwritten.split_at_checked(direct.fragment_left).unwrap_or((unwritten, &[]));
         let mut chunks = VecDeque::new();
-        let mut bytes = direct
-            .header
-            .as_slice()
-            .get(direct.header_written..)
-            .unwrap_or_default()
-            .to_vec();
+        let mut bytes = direct.header.as_slice().get(direct.header_written..).unwrap_or_default().to_vec();
         bytes.extend_from_slice(of_frame);
         if inside {
             self.place = Place::InsideFrame;
@@ -765,9 +704,7 @@ impl Outbound {
         }
         if rest == Rest::Message {
             while !of_message.is_empty() {
-                let (piece, after) = of_message
-                    .split_at_checked(self.fragment)
-                    .unwrap_or((of_message, &[]));
+                let (piece, after) = of_message.split_at_checked(self.fragment).unwrap_or((of_message, &[]));
                 let fin = if after.is_empty() { Fin::Yes } else { Fin::No };
                 let mut bytes = Vec::new();
                 encode(OpCode::Continuation, fin, piece, None, &mut bytes);

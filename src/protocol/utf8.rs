@@ -32,10 +32,7 @@ impl Utf8Validator {
     /// A validator at the start of a text.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            cut: [0; 3],
-            cut_len: 0,
-        }
+        Self { cut: [0; 3], cut_len: 0 }
     }
 
     /// Takes the next piece.
@@ -65,11 +62,7 @@ impl Utf8Validator {
     ///
     /// [`ProtocolError::InvalidUtf8`] if it ends inside a character.
     pub fn finish(&self) -> Result<(), ProtocolError> {
-        if self.cut_len == 0 {
-            Ok(())
-        } else {
-            Err(ProtocolError::InvalidUtf8)
-        }
+        if self.cut_len == 0 { Ok(()) } else { Err(ProtocolError::InvalidUtf8) }
     }
 
     /// Adds one byte to the character that was cut.
@@ -141,12 +134,8 @@ mod tests {
                         }
                     }
                     // A piece is judged as a whole, so the verdict falls in the piece that holds the bad octet.
-                    let expected = naive(text).map(|bad| {
-                        [first, second, text.len()]
-                            .into_iter()
-                            .find(|end| *end >= bad)
-                            .unwrap()
-                    });
+                    let expected = naive(text)
+                        .map(|bad| [first, second, text.len()].into_iter().find(|end| *end >= bad).unwrap());
                     assert_eq!(verdict, expected, "{text:x?} cut at {first} and {second}");
                     if verdict.is_none() {
                         assert_eq!(validator.finish().is_ok(), std::str::from_utf8(text).is_ok());

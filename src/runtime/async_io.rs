@@ -103,15 +103,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<T> {
     /// assert_eq!(websocket.role(), Role::Server);
     /// ```
     pub fn from_handshaken(stream: T, role: Role, config: Config, read_ahead: Vec<u8>) -> Self {
-        Self::new(
-            stream,
-            role,
-            &config,
-            read_ahead,
-            Box::new(AsyncIoTimer),
-            half_close_of(),
-            None,
-        )
+        Self::new(stream, role, &config, read_ahead, Box::new(AsyncIoTimer), half_close_of(), None)
     }
 }
 
@@ -123,17 +115,13 @@ pub(crate) fn half_close_of<T: 'static>() -> Option<HalfClose<T>> {
     let wanted = TypeId::of::<T>();
     if wanted == TypeId::of::<Async<TcpStream>>() {
         return Some(|stream| {
-            shut_down(stream, |tcp: &Async<TcpStream>| {
-                tcp.get_ref().shutdown(Shutdown::Write)
-            })
+            shut_down(stream, |tcp: &Async<TcpStream>| tcp.get_ref().shutdown(Shutdown::Write))
         });
     }
     #[cfg(unix)]
     if wanted == TypeId::of::<Async<UnixStream>>() {
         return Some(|stream| {
-            shut_down(stream, |unix: &Async<UnixStream>| {
-                unix.get_ref().shutdown(Shutdown::Write)
-            })
+            shut_down(stream, |unix: &Async<UnixStream>| unix.get_ref().shutdown(Shutdown::Write))
         });
     }
     None
@@ -161,11 +149,7 @@ mod tests {
 
         half_close_of::<Async<TcpStream>>().unwrap()(&mut stream).unwrap();
 
-        assert_eq!(
-            peer.read(&mut [0; 1]).unwrap(),
-            0,
-            "the peer sees the end while we hold the socket"
-        );
+        assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "the peer sees the end while we hold the socket");
         drop(stream);
     }
 
@@ -177,11 +161,7 @@ mod tests {
 
         half_close_of::<Async<UnixStream>>().unwrap()(&mut stream).unwrap();
 
-        assert_eq!(
-            peer.read(&mut [0; 1]).unwrap(),
-            0,
-            "the peer sees the end while we hold the socket"
-        );
+        assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "the peer sees the end while we hold the socket");
         drop(stream);
     }
 

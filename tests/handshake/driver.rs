@@ -18,10 +18,7 @@ fn requests() -> Vec<Vec<u8>> {
     let filler = format!("X-Filler: {}\r\n", "x".repeat(3000));
     vec![
         upgrade("/", ""),
-        upgrade(
-            "/chat?room=7",
-            "Origin: https://example.com\r\nSec-WebSocket-Protocol: a, b\r\n",
-        ),
+        upgrade("/chat?room=7", "Origin: https://example.com\r\nSec-WebSocket-Protocol: a, b\r\n"),
         upgrade("http://example.com/chat", "Cookie: \u{e9}\u{ff}\r\n"),
         upgrade("/", &filler),
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
@@ -35,21 +32,13 @@ fn every_cut_of_a_request_is_the_same_request_and_frames_behind_it_are_kept() {
         let whole = [&request[..], FRAMES].concat();
         for cut in 1..whole.len() {
             let (head, tail) = whole.split_at(cut);
-            let script = [
-                Read::Pending,
-                Read::Bytes(head.to_vec()),
-                Read::Pending,
-                Read::Bytes(tail.to_vec()),
-            ];
+            let script =
+                [Read::Pending, Read::Bytes(head.to_vec()), Read::Pending, Read::Bytes(tail.to_vec())];
             let (wire, _) = Wire::new(script);
 
             let parts = receive(wire).unwrap().into_parts();
 
-            assert_eq!(
-                [parts.read_ahead, parts.stream.unread()].concat(),
-                FRAMES,
-                "cut at {cut}"
-            );
+            assert_eq!([parts.read_ahead, parts.stream.unread()].concat(), FRAMES, "cut at {cut}");
         }
     }
 }
@@ -65,10 +54,7 @@ fn every_two_cuts_of_a_small_request_are_the_same_request() {
 
             let request = receive(wire).unwrap();
 
-            assert_eq!(
-                (request.path(), request.query(), request.host()),
-                ("/a", Some("b"), "c")
-            );
+            assert_eq!((request.path(), request.query(), request.host()), ("/a", Some("b"), "c"));
             assert_eq!(request.headers().get("x"), Some(&b"\xff"[..]));
             let parts = request.into_parts();
             assert_eq!(
@@ -87,11 +73,7 @@ fn a_request_that_comes_byte_by_byte_is_taken() {
 
         let parts = receive(wire).unwrap().into_parts();
 
-        assert_eq!(
-            parts.stream.unread(),
-            FRAMES,
-            "no byte behind the head was asked for"
-        );
+        assert_eq!(parts.stream.unread(), FRAMES, "no byte behind the head was asked for");
         assert!(parts.read_ahead.is_empty());
     }
 }
@@ -123,22 +105,13 @@ fn the_first_fault_of_the_builder_is_answered_and_returned() {
             |request| request.protocol("chat").header("a\r\n", "b"),
             "the client did not offer the subprotocol \"chat\"",
         ),
-        (
-            |request| request.protocol(""),
-            "the client did not offer the subprotocol \"\"",
-        ),
+        (|request| request.protocol(""), "the client did not offer the subprotocol \"\""),
         (
             |request| request.header("a", "b\r\nSet-Cookie: c=d").protocol("chat"),
             "our header \"a\" may not be sent",
         ),
-        (
-            |request| request.header("a\r\nb", "c"),
-            "our header \"a\\r\\nb\" may not be sent",
-        ),
-        (
-            |request| request.header("a", "b\0"),
-            "our header \"a\" may not be sent",
-        ),
+        (|request| request.header("a\r\nb", "c"), "our header \"a\\r\\nb\" may not be sent"),
+        (|request| request.header("a", "b\0"), "our header \"a\" may not be sent"),
         (
             |request| request.header("Sec-WebSocket-Accept", "x"),
             "our header \"Sec-WebSocket-Accept\" may not be sent",
@@ -147,9 +120,7 @@ fn the_first_fault_of_the_builder_is_answered_and_returned() {
     for (build, expected) in cases {
         let (wire, seen) = Wire::of(&upgrade("/", ""));
 
-        let error = block_on(build(receive(wire).unwrap()).accept())
-            .map(drop)
-            .unwrap_err();
+        let error = block_on(build(receive(wire).unwrap()).accept()).map(drop).unwrap_err();
 
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.status(), Some(500));
@@ -165,12 +136,7 @@ fn the_first_fault_of_the_builder_is_answered_and_returned() {
 #[test]
 fn a_fault_in_an_answer_is_answered_with_500_too() {
     let (wire, seen) = Wire::of(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = receive(wire)
-        .unwrap()
-        .respond(200)
-        .header("x", "\n")
-        .header("y", "z")
-        .body("page");
+    let answer = receive(wire).unwrap().respond(200).header("x", "\n").header("y", "z").body("page");
 
     let error = block_on(answer.into_future()).unwrap_err();
 
@@ -187,14 +153,7 @@ fn a_plain_request_is_seen_and_answered() {
     assert!(!request.is_upgrade());
     assert_eq!(request.path(), "/index.html");
 
-    block_on(
-        request
-            .respond(200)
-            .header("content-type", "text/html")
-            .body("<p>Hi")
-            .into_future(),
-    )
-    .unwrap();
+    block_on(request.respond(200).header("content-type", "text/html").body("<p>Hi").into_future()).unwrap();
 
     let seen = seen.lock().unwrap();
     let reply = Reply::parse(&seen.written);
@@ -211,18 +170,12 @@ fn the_answer_to_head_has_the_length_and_not_the_body() {
     block_on(receive(wire).unwrap().respond(200).body("page").into_future()).unwrap();
 
     let reply = Reply::parse(&seen.lock().unwrap().written);
-    assert_eq!(
-        (reply.header("content-length"), &reply.body[..]),
-        (Some("4"), &b""[..])
-    );
+    assert_eq!((reply.header("content-length"), &reply.body[..]), (Some("4"), &b""[..]));
 }
 
 #[test]
 fn a_refusal_of_head_has_no_body_either() {
-    for request in [
-        &b"HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"[..],
-        b"HEAD / HTTP/1.1\r\nHost: a\n",
-    ] {
+    for request in [&b"HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"[..], b"HEAD / HTTP/1.1\r\nHost: a\n"] {
         let (wire, seen) = Wire::of(request);
 
         assert_eq!(receive(wire).unwrap_err().status(), Some(400));
@@ -235,9 +188,7 @@ fn a_refusal_of_head_has_no_body_either() {
 fn accept_answers_a_plain_request_with_426() {
     let (wire, seen) = Wire::of(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 
-    let error = block_on(Server::with_timer(wire, NoTimer).accept())
-        .map(drop)
-        .unwrap_err();
+    let error = block_on(Server::with_timer(wire, NoTimer).accept()).map(drop).unwrap_err();
 
     assert!(matches!(error, HandshakeError::NotUpgrade));
     let reply = Reply::parse(&seen.lock().unwrap().written);
@@ -318,25 +269,18 @@ fn a_stream_that_fails_to_write_ends_the_handshake() {
         (Write::Miscounts, InvalidData),
     ] {
         let (wire, _) = Wire::of(&upgrade("/", ""));
-        let error = block_on(Server::with_timer(wire.writes(writes), NoTimer).accept())
-            .map(drop)
-            .unwrap_err();
+        let error =
+            block_on(Server::with_timer(wire.writes(writes), NoTimer).accept()).map(drop).unwrap_err();
         assert_eq!((error.status(), error.io_kind()), (None, kind), "{writes:?}");
 
         let (wire, seen) = Wire::of(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let error = block_on(receive(wire.writes(writes)).unwrap().respond(200).into_future()).unwrap_err();
         assert_eq!(error.io_kind(), kind, "{writes:?}");
-        assert!(
-            !seen.lock().unwrap().closed,
-            "after a failed write the stream is only dropped"
-        );
+        assert!(!seen.lock().unwrap().closed, "after a failed write the stream is only dropped");
 
         let (wire, seen) = Wire::of(b"GET / HTTP/1.1\r\n\r\n");
         let error = receive(wire.writes(writes)).unwrap_err();
-        assert!(
-            matches!(error, HandshakeError::MissingHost),
-            "why it was refused is worth more: {error:?}"
-        );
+        assert!(matches!(error, HandshakeError::MissingHost), "why it was refused is worth more: {error:?}");
         assert!(seen.lock().unwrap().dropped);
     }
 }
@@ -350,10 +294,7 @@ fn the_end_of_the_stream_inside_a_head_is_told() {
     assert_eq!(seen.lock().unwrap().written, b"", "a port scan is not answered");
 
     let (wire, seen) = Wire::of(b"GET / HTTP/1.1\r\nHost: a\r\n");
-    assert!(matches!(
-        receive(wire).unwrap_err(),
-        HandshakeError::EndOfStream { received: 25 }
-    ));
+    assert!(matches!(receive(wire).unwrap_err(), HandshakeError::EndOfStream { received: 25 }));
     assert_eq!(Reply::parse(&seen.lock().unwrap().written).status, 400);
 }
 
@@ -378,9 +319,7 @@ fn debug_and_display_show_nothing_of_what_a_peer_sent() {
     let (wire, _) = Wire::of(&bytes);
     let server = Server::with_timer(wire, NoTimer);
     assert!(format!("{server:?}").starts_with("Server"));
-    let request = block_on(server.receive_request())
-        .unwrap()
-        .header("Set-Cookie", secret);
+    let request = block_on(server.receive_request()).unwrap().header("Set-Cookie", secret);
     assert!(!format!("{request:?}").contains(secret));
     let answer = request.reject(200).header("Set-Cookie", secret).body(secret);
     assert!(!format!("{answer:?}").contains(secret));

@@ -1,11 +1,14 @@
 //! A head has a size, and costs what its size costs (T9).
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use unsync_websocket::{Config, HandshakeError, NoTimer, Server};
 
-use crate::wire::{Reply, Wire, upgrade};
+use unsync_websocket_test_alloc::Scope;
+
+use crate::wire::{Clock, Read, Reply, Wire, poll, upgrade};
 
 /// Receives `bytes`, however long they are; the error, and the status that was answered.
 fn refusal(bytes: &[u8]) -> (HandshakeError, Option<u16>) {
@@ -43,10 +46,7 @@ fn a_hundred_headers_are_taken() {
 fn more_are_refused_however_many() {
     for count in [101, 200, 100_000] {
         let (error, status) = refusal(&with_headers(count));
-        assert!(
-            matches!(error, HandshakeError::TooManyHeaders { max: 100 }),
-            "{count}"
-        );
+        assert!(matches!(error, HandshakeError::TooManyHeaders { max: 100 }), "{count}");
         assert_eq!(status, Some(431));
     }
 }
@@ -61,10 +61,7 @@ fn a_head_of_16_kib_is_taken_and_a_longer_one_is_not() {
 
     for len in [spare + 1, 1 << 20] {
         let (error, status) = refusal(&upgrade("/", &lines(len)));
-        assert!(
-            matches!(error, HandshakeError::HeadTooLong { max: 16384 }),
-            "{error:?}"
-        );
+        assert!(matches!(error, HandshakeError::HeadTooLong { max: 16384 }), "{error:?}");
         assert_eq!(status, Some(431));
     }
     let (error, status) = refusal(&vec![b'A'; 1 << 20]);
@@ -76,12 +73,8 @@ fn a_head_of_16_kib_is_taken_and_a_longer_one_is_not() {
 fn the_limits_can_be_set() {
     let config = Config::new().max_head(100).max_headers(1);
     let (wire, _) = Wire::of(&with_headers(2));
-    let error = block_on(
-        Server::with_timer(wire, NoTimer)
-            .config(config.clone())
-            .receive_request(),
-    )
-    .unwrap_err();
+    let error =
+        block_on(Server::with_timer(wire, NoTimer).config(config.clone()).receive_request()).unwrap_err();
     assert!(matches!(error, HandshakeError::TooManyHeaders { max: 1 }));
 
     let (wire, _) = Wire::of(format!("GET /{} HTTP/1.1\r\n", "a".repeat(100)).as_bytes());
@@ -121,4 +114,30 @@ fn the_cost_of_a_head_is_linear_byte_by_byte() {
     let best = ratios.fold(f64::INFINITY, f64::min);
 
     assert!(best < 2.3, "twice the bytes cost {best:.2} times as much");
+}
+
+#[test]
+fn a_thousand_slow_peers_cost_24_kib_each_at_most_and_leave_nothing() {
+    let head = upgrade("/", &format!("X: {}\r\n", "x".repeat(16 << 10)));
+    let head = &head[..(16 << 10) - 1];
+    let scope = Scope::new();
+    let clock = Clock::new();
+    let mut pending: Vec<_> = (0..1000)
+        .map(|_| {
+            let (wire, _) = Wire::new([Read::Bytes(head.to_vec()), Read::Hang]);
+            Box::pin(Server::with_timer(wire, clock.clone()).accept())
+        })
+        .collect();
+    assert!(pending.iter_mut().all(|accepting| poll(accepting).is_pending()));
+    let each = scope.live() / 1000;
+    assert!(each <= 24 << 10, "{each} bytes a pending handshake");
+
+    clock.advance(Duration::from_secs(10));
+
+    for accepting in &mut pending {
+        assert!(matches!(poll(accepting), Poll::Ready(Err(HandshakeError::RequestTimeout))));
+    }
+    drop(pending);
+    drop(clock);
+    assert_eq!(scope.live(), 0);
 }

@@ -16,5 +16,12 @@ mod limits;
 mod origin;
 mod random;
 mod smuggling;
+#[cfg(feature = "async-io")]
+mod tcp;
 mod threads;
 mod wire;
+
+use unsync_websocket_test_alloc::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;

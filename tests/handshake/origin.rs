@@ -7,9 +7,7 @@ use crate::wire::{Reply, UPGRADE, Wire};
 
 /// Whether a page of `origin` may connect to `host` under the policy that `policy` sets.
 fn connects(host: &str, origin: Option<&str>, policy: impl FnOnce(Server<Wire>) -> Server<Wire>) -> bool {
-    let origin_line = origin
-        .map(|origin| format!("Origin: {origin}\r\n"))
-        .unwrap_or_default();
+    let origin_line = origin.map(|origin| format!("Origin: {origin}\r\n")).unwrap_or_default();
     let lines = UPGRADE.replace("Host: example.com", &format!("Host: {host}"));
     let (wire, seen) = Wire::of(format!("GET / HTTP/1.1\r\n{lines}{origin_line}\r\n").as_bytes());
     let accepted = block_on(policy(Server::with_timer(wire, NoTimer)).accept());
@@ -24,10 +22,7 @@ fn connects(host: &str, origin: Option<&str>, policy: impl FnOnce(Server<Wire>) 
                 matches!(&error, HandshakeError::ForeignOrigin { origin: told } if told.as_deref() == origin)
             );
             assert_eq!(error.status(), Some(403));
-            assert_eq!(
-                std::io::Error::from(error).kind(),
-                std::io::ErrorKind::PermissionDenied
-            );
+            assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::PermissionDenied);
             let reply = Reply::parse(&seen.written);
             assert_eq!(reply.status, 403);
             reply.assert_last();
@@ -123,22 +118,14 @@ fn pages_of_the_same_host_connect_and_others_do_not() {
     ];
     assert!(table.len() >= 60);
     for (host, origin, expected) in table {
-        assert_eq!(
-            connects(host, Some(origin), Server::same_origin),
-            expected,
-            "{origin} to {host}"
-        );
+        assert_eq!(connects(host, Some(origin), Server::same_origin), expected, "{origin} to {host}");
     }
 }
 
 #[test]
 fn a_list_lets_in_who_is_on_it() {
-    let list = [
-        "https://app.example.com",
-        "http://localhost:3000",
-        "chrome-extension://abcdef",
-        "https://b:443",
-    ];
+    let list =
+        ["https://app.example.com", "http://localhost:3000", "chrome-extension://abcdef", "https://b:443"];
     for (origin, expected) in [
         ("https://app.example.com", true),
         ("https://APP.example.com:443", true),
@@ -166,10 +153,7 @@ fn null_is_let_in_by_name_only() {
     assert!(connects("a", Some("null"), |server| server.allow_origins(["null"])));
     assert!(!connects("a", Some("NULL"), |server| server.allow_origins(["null"])));
     assert!(!connects("a", Some("http://null"), |server| server.allow_origins(["null"])));
-    assert!(
-        connects("a", Some("null"), |server| server),
-        "the bare handshake takes any"
-    );
+    assert!(connects("a", Some("null"), |server| server), "the bare handshake takes any");
 }
 
 #[test]
@@ -178,16 +162,9 @@ fn a_missing_origin_is_no_page_and_let_in_unless_one_is_required() {
     assert!(connects("a", None, Server::same_origin));
     assert!(connects("a", None, |server| server.allow_origins(["http://b"])));
     assert!(!connects("a", None, Server::require_origin));
-    assert!(!connects("a", None, |server| server
-        .same_origin()
-        .require_origin()));
-    assert!(connects("a", Some("http://a"), |server| server
-        .same_origin()
-        .require_origin()));
-    assert!(
-        connects("a", Some("http://b"), Server::require_origin),
-        "any, but one"
-    );
+    assert!(!connects("a", None, |server| server.same_origin().require_origin()));
+    assert!(connects("a", Some("http://a"), |server| server.same_origin().require_origin()));
+    assert!(connects("a", Some("http://b"), Server::require_origin), "any, but one");
 }
 
 #[test]
@@ -204,16 +181,7 @@ fn either_policy_suffices_and_an_empty_list_lets_nobody_in() {
 
 #[test]
 fn an_entry_that_is_no_origin_is_a_fault_of_ours() {
-    for entry in [
-        "example.com",
-        "https://a/",
-        "https://a/path",
-        "*",
-        "https://*.a",
-        "",
-        "https://",
-        "Null",
-    ] {
+    for entry in ["example.com", "https://a/", "https://a/path", "*", "https://*.a", "", "https://", "Null"] {
         let (wire, seen) = Wire::of(&crate::wire::upgrade("/", ""));
         let server = Server::with_timer(wire, NoTimer).allow_origins(["https://good", entry, "bad"]);
 
@@ -247,11 +215,6 @@ fn the_host_of_an_absolute_target_is_the_one_that_counts() {
 
 #[test]
 fn an_error_shows_an_origin_without_its_control_characters() {
-    let error = HandshakeError::ForeignOrigin {
-        origin: Some("http://a\r\n\u{1b}[31m".to_owned()),
-    };
-    assert_eq!(
-        error.to_string(),
-        "the origin \"http://a\\r\\n\\u{1b}[31m\" is not allowed"
-    );
+    let error = HandshakeError::ForeignOrigin { origin: Some("http://a\r\n\u{1b}[31m".to_owned()) };
+    assert_eq!(error.to_string(), "the origin \"http://a\\r\\n\\u{1b}[31m\" is not allowed");
 }

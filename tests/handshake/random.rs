@@ -50,11 +50,7 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
         "X",
         "",
     ]);
-    (
-        names,
-        vec(any::<u8>(), 0..24),
-        prop::sample::select(vec![": ", ":", "", " : "]),
-    )
+    (names, vec(any::<u8>(), 0..24), prop::sample::select(vec![": ", ":", "", " : "]))
         .prop_map(|(name, value, colon)| [name.as_bytes(), colon.as_bytes(), &value, b"\r\n"].concat())
 }
 

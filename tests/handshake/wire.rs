@@ -68,11 +68,8 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(script: impl IntoIterator<Item = Read>) -> (Self, Arc<Mutex<Seen>>) {
         let seen = Arc::default();
-        let wire = Self {
-            script: script.into_iter().collect(),
-            writes: Write::Takes(7),
-            seen: Arc::clone(&seen),
-        };
+        let wire =
+            Self { script: script.into_iter().collect(), writes: Write::Takes(7), seen: Arc::clone(&seen) };
         (wire, seen)
     }
 
@@ -83,11 +80,7 @@ impl Wire {
 
     /// `bytes` in pieces of `step`, with a pause before each.
     pub(crate) fn dribble(bytes: &[u8], step: usize) -> (Self, Arc<Mutex<Seen>>) {
-        Self::new(
-            bytes
-                .chunks(step)
-                .flat_map(|piece| [Read::Pending, Read::Bytes(piece.to_vec())]),
-        )
+        Self::new(bytes.chunks(step).flat_map(|piece| [Read::Pending, Read::Bytes(piece.to_vec())]))
     }
 
     pub(crate) fn writes(mut self, writes: Write) -> Self {
@@ -153,11 +146,7 @@ impl AsyncWrite for Wire {
         match self.writes {
             Write::Takes(most) => {
                 let count = bytes.len().min(most);
-                self.seen
-                    .lock()
-                    .unwrap()
-                    .written
-                    .extend_from_slice(&bytes[..count]);
+                self.seen.lock().unwrap().written.extend_from_slice(&bytes[..count]);
                 Poll::Ready(Ok(count))
             }
             Write::Hangs => Poll::Pending,
@@ -187,32 +176,20 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn parse(bytes: &[u8]) -> Self {
-        let end = bytes
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .expect("a reply has an empty line");
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a reply has an empty line");
         let head = std::str::from_utf8(&bytes[..end]).expect("our replies are text");
         let mut lines = head.split("\r\n");
         let first = lines.next().unwrap();
-        let status = first
-            .strip_prefix("HTTP/1.1 ")
-            .and_then(|rest| rest.split(' ').next())
-            .unwrap();
+        let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.split(' ').next()).unwrap();
         let headers: Vec<_> = lines
             .map(|line| line.split_once(": ").expect("a header is a name and a value"))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
         assert!(
-            head.replace("\r\n", "")
-                .bytes()
-                .all(|byte| byte == b'\t' || !byte.is_ascii_control()),
+            head.replace("\r\n", "").bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control()),
             "{head:?}"
         );
-        Self {
-            status: status.parse().unwrap(),
-            headers,
-            body: bytes[end + 4..].to_vec(),
-        }
+        Self { status: status.parse().unwrap(), headers, body: bytes[end + 4..].to_vec() }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -227,11 +204,7 @@ impl Reply {
     pub(crate) fn assert_last(&self) {
         let options: Vec<_> = self.header("connection").unwrap().split(", ").collect();
         assert!(options.contains(&"close"), "{self:?}");
-        assert_eq!(
-            self.header("content-length").unwrap(),
-            self.body.len().to_string(),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-length").unwrap(), self.body.len().to_string(), "{self:?}");
         assert!(self.header("transfer-encoding").is_none(), "{self:?}");
         assert!(self.header("sec-websocket-accept").is_none(), "{self:?}");
     }
@@ -246,10 +219,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self {
-            now: Rc::new(Cell::new(Instant::now())),
-            wakers: Rc::default(),
-        }
+        Self { now: Rc::new(Cell::new(Instant::now())), wakers: Rc::default() }
     }
 
     pub(crate) fn advance(&self, by: Duration) {
