@@ -29,11 +29,7 @@ use kit::slow::{self, BINARY, CLOSE, CONTINUATION, Event, From, Limits, PING, PO
 use kit::wire;
 use unsync_websocket::{Config, Error};
 
-const LIMITS: Limits = Limits {
-    max_message: 1000,
-    max_frame: 600,
-    max_fragments: 4,
-};
+const LIMITS: Limits = Limits { max_message: 1000, max_frame: 600, max_fragments: 4 };
 
 fn config() -> Config {
     Config::new().max_message(1000).max_frame(600).max_fragments(4)
@@ -41,39 +37,23 @@ fn config() -> Config {
 
 /// Each kind of bad bytes, as they would come between two messages.
 fn bad_kinds(from: From) -> Vec<(&'static str, Vec<u8>)> {
-    let other = if from == From::Client {
-        From::Server
-    } else {
-        From::Client
-    };
+    let other = if from == From::Client { From::Server } else { From::Client };
     let mask_bit = if from == From::Client { 0x80 } else { 0 };
     let f = |fin, opcode, payload: &[u8]| slow::frame(from, fin, opcode, payload);
     let raw = |first, payload: &[u8]| slow::raw_frame(from, first, payload);
     // A header that only announces, with a key if there is to be one.
     let announced = |second: u8, length: &[u8]| [&[0x82, mask_bit | second], length, &[0; 4]].concat();
-    let fragments = |count| {
-        (0..count)
-            .flat_map(|i| f(false, if i == 0 { BINARY } else { CONTINUATION }, b""))
-            .collect()
-    };
+    let fragments =
+        |count| (0..count).flat_map(|i| f(false, if i == 0 { BINARY } else { CONTINUATION }, b"")).collect();
     let mut kinds = vec![
         ("RSV1", raw(0xc1, b"hi")),
         ("RSV2", raw(0xa1, b"hi")),
         ("RSV3", raw(0x91, b"hi")),
         ("RSV1 on a ping", raw(0xc9, b"hi")),
-        (
-            "wrong mask bit",
-            slow::frame(other, true, TEXT, b"hello, masked?"),
-        ),
-        (
-            "wrong mask bit on a ping",
-            slow::frame(other, true, PING, b"hello, masked?"),
-        ),
+        ("wrong mask bit", slow::frame(other, true, TEXT, b"hello, masked?")),
+        ("wrong mask bit on a ping", slow::frame(other, true, PING, b"hello, masked?")),
         ("continuation of nothing", f(true, CONTINUATION, b"hi")),
-        (
-            "text inside a text",
-            [f(false, TEXT, b"a"), f(true, TEXT, b"b")].concat(),
-        ),
+        ("text inside a text", [f(false, TEXT, b"a"), f(true, TEXT, b"b")].concat()),
         (
             "binary inside a text, after a ping",
             [f(false, TEXT, b"a"), f(true, PING, b""), f(false, BINARY, b"b")].concat(),
@@ -83,39 +63,18 @@ fn bad_kinds(from: From) -> Vec<(&'static str, Vec<u8>)> {
         ("long ping", f(true, PING, &[0; 126])),
         ("long pong", f(true, PONG, &[0; 300])),
         ("16-bit length not minimal", announced(126, &[0, 125])),
-        (
-            "64-bit length not minimal",
-            announced(127, &[0, 0, 0, 0, 0, 0, 0xff, 0xff]),
-        ),
-        (
-            "length with the top bit",
-            announced(127, &[0x80, 0, 0, 0, 0, 0, 0, 0]),
-        ),
-        (
-            "length of 2^63 - 1",
-            announced(127, &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
-        ),
+        ("64-bit length not minimal", announced(127, &[0, 0, 0, 0, 0, 0, 0xff, 0xff])),
+        ("length with the top bit", announced(127, &[0x80, 0, 0, 0, 0, 0, 0, 0])),
+        ("length of 2^63 - 1", announced(127, &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff])),
         ("frame one too big", announced(126, &[2, 89])),
-        (
-            "message one too big",
-            [f(false, BINARY, &[0; 600]), f(true, CONTINUATION, &[0; 401])].concat(),
-        ),
+        ("message one too big", [f(false, BINARY, &[0; 600]), f(true, CONTINUATION, &[0; 401])].concat()),
         ("one fragment too many", fragments(5)),
         ("bad first byte of text", f(true, TEXT, b"\xff and more")),
         ("overlong encoding", f(true, TEXT, b"good \xc0\xaf")),
         ("surrogate", f(true, TEXT, b"good \xed\xa0\x80")),
-        (
-            "beyond the last character",
-            f(true, TEXT, b"good \xf4\x90\x80\x80"),
-        ),
-        (
-            "bad text in a fragment whose message goes on",
-            f(false, TEXT, b"good \xe2\x28\xa1"),
-        ),
-        (
-            "text that ends inside a character",
-            f(true, TEXT, b"good \xe2\x82"),
-        ),
+        ("beyond the last character", f(true, TEXT, b"good \xf4\x90\x80\x80")),
+        ("bad text in a fragment whose message goes on", f(false, TEXT, b"good \xe2\x28\xa1")),
+        ("text that ends inside a character", f(true, TEXT, b"good \xe2\x82")),
         (
             "character cut, then another message",
             [f(false, TEXT, b"\xe2\x82"), f(true, CONTINUATION, b"x")].concat(),
@@ -137,12 +96,7 @@ fn good(from: From, choices: &Chooser) -> Vec<u8> {
         let text = ledger::text(id, choices.between(8, 200));
         match choices.choose(5) {
             0 => bytes.extend(slow::frame(from, true, TEXT, text.as_bytes())),
-            1 => bytes.extend(slow::frame(
-                from,
-                true,
-                BINARY,
-                &ledger::binary(id, choices.between(8, 200)),
-            )),
+            1 => bytes.extend(slow::frame(from, true, BINARY, &ledger::binary(id, choices.between(8, 200)))),
             2 => {
                 let at = choices.between(0, text.len());
                 bytes.extend(slow::frame(from, false, TEXT, &text.as_bytes()[..at]));
@@ -189,17 +143,11 @@ fn good_messages_before_a_bad_byte_are_delivered_and_then_there_is_one_error_for
         bytes.extend(good(from, &choices));
         run.trace.say(format!("{kind}, to a {:?}", ends::ROLES[end]));
         let seen = slow::read(from, LIMITS, &bytes);
-        let Verdict::Fault { code, .. } = seen.verdict else {
-            panic!("{kind} is no fault: {seen:?}")
-        };
+        let Verdict::Fault { code, .. } = seen.verdict else { panic!("{kind} is no fault: {seen:?}") };
 
         let net = Net::new(run.model).capacity(choices.of(&[10, 100, 5000]));
         let (net, server, client) = SimNet::new(&sim, net);
-        let (ours, mut peer) = if end == 0 {
-            (server, client)
-        } else {
-            (client, server)
-        };
+        let (ours, mut peer) = if end == 0 { (server, client) } else { (client, server) };
         let (mut sender, mut receiver) = socket(&sim, ours, config()).split();
         let (failed, heard) = (Signal::default(), shared(Vec::new()));
         let after = choices.of(&[After::Goes, After::Goes, After::Stays, After::Resets]);
@@ -222,12 +170,8 @@ fn good_messages_before_a_bad_byte_are_delivered_and_then_there_is_one_error_for
                 }
             }
         });
-        let expected: Vec<_> = seen
-            .events
-            .iter()
-            .filter(|event| !matches!(event, Event::Ping(_)))
-            .cloned()
-            .collect();
+        let expected: Vec<_> =
+            seen.events.iter().filter(|event| !matches!(event, Event::Ping(_))).cloned().collect();
         sim.spawn("receives", {
             let failed = failed.clone();
             async move {
@@ -304,23 +248,15 @@ fn good_messages_before_the_end_or_a_reset_are_delivered_and_then_there_is_one_e
         let seen = slow::read(from, LIMITS, &bytes);
         let net = Net::new(run.model).capacity(choices.of(&[10, 5000]));
         let (net, server, client) = SimNet::new(&sim, net);
-        let (ours, peer) = if end == 0 {
-            (server, client)
-        } else {
-            (client, server)
-        };
+        let (ours, peer) = if end == 0 { (server, client) } else { (client, server) };
         let (mut sender, mut receiver) = socket(&sim, ours, config()).split();
         net.inject(1 - end, &bytes);
         let reset = choices.one_in(2);
         if !reset {
             net.fin(1 - end);
         }
-        let expected: Vec<_> = seen
-            .events
-            .iter()
-            .filter(|event| !matches!(event, Event::Ping(_)))
-            .cloned()
-            .collect();
+        let expected: Vec<_> =
+            seen.events.iter().filter(|event| !matches!(event, Event::Ping(_))).cloned().collect();
         let inside = seen.verdict != Verdict::Open;
         sim.spawn("we", async move {
             let mut events = Vec::new();
@@ -340,23 +276,11 @@ fn good_messages_before_the_end_or_a_reset_are_delivered_and_then_there_is_one_e
                 other => panic!("{other:?}"),
             }
             for _ in 0..3 {
-                assert_eq!(
-                    ends::cause(&receiver.receive().await.unwrap_err()),
-                    ends::cause(&error)
-                );
+                assert_eq!(ends::cause(&receiver.receive().await.unwrap_err()), ends::cause(&error));
             }
-            assert_eq!(
-                ends::cause(&sender.close().await.unwrap_err()),
-                ends::cause(&error)
-            );
-            assert_eq!(
-                ends::cause(&sender.send("too late").await.unwrap_err()),
-                ends::cause(&error)
-            );
-            assert_eq!(
-                ends::cause(&receiver.receive().await.unwrap_err()),
-                ends::cause(&error)
-            );
+            assert_eq!(ends::cause(&sender.close().await.unwrap_err()), ends::cause(&error));
+            assert_eq!(ends::cause(&sender.send("too late").await.unwrap_err()), ends::cause(&error));
+            assert_eq!(ends::cause(&receiver.receive().await.unwrap_err()), ends::cause(&error));
         });
         // The peer, if it lives, reads what we have to say.
         sim.spawn_idle("peer", async move {

@@ -46,10 +46,7 @@ fn script(from: From) -> Vec<u8> {
 
 fn shown(from: From, bytes: &[u8]) -> Vec<Event> {
     let seen = slow::read(from, Limits::NONE, bytes);
-    seen.events
-        .into_iter()
-        .filter(|event| !matches!(event, Event::Ping(_)))
-        .collect()
+    seen.events.into_iter().filter(|event| !matches!(event, Event::Ping(_))).collect()
 }
 
 /// How a dropped receive is dropped, and after how many polls; `None`: it is awaited.
@@ -129,9 +126,7 @@ fn a_receive_dropped_at_every_poll_loses_nothing() {
             for polls in 1..6 {
                 check(from, (1..len).collect(), &|| Some((polls, dropped)));
                 for piece in 2..len {
-                    check(from, (1..len).filter(|at| at % piece == 0).collect(), &|| {
-                        Some((polls, dropped))
-                    });
+                    check(from, (1..len).filter(|at| at % piece == 0).collect(), &|| Some((polls, dropped)));
                 }
             }
         }
@@ -145,11 +140,7 @@ fn a_receive_dropped_in_any_pattern_of_the_first_twelve_polls_loses_nothing() {
         for piece in [1, 3] {
             let runs = Odometer::each_beginning(12, 10_000, |choices| {
                 let pattern = || {
-                    if choices.choose(2) == 0 {
-                        Some((1, Dropped::Dropped))
-                    } else {
-                        None
-                    }
+                    if choices.choose(2) == 0 { Some((1, Dropped::Dropped)) } else { None }
                 };
                 check(from, (1..len).filter(|at| at % piece == 0).collect(), &pattern);
             });
@@ -189,81 +180,69 @@ fn a_dropped_receive_can_be_followed_by_either_kind() {
 
 #[test]
 fn receives_dropped_at_random_in_a_conversation_lose_nothing() {
-    each_seed_and_model(
-        "receives_dropped_at_random_in_a_conversation_lose_nothing",
-        1_500,
-        |run| {
-            let sim = Sim::new(run);
-            let choices = sim.choices();
-            let capacity = choices.of(&[5, 30, 200]);
-            let config = Config::new()
-                .fragment(choices.of(&[7, 64 << 10]))
-                .outbox(choices.of(&[1, 64 << 10]));
-            let (_net, sockets) = pair(
-                &sim,
-                Net::new(run.model).capacity(capacity),
-                [config.clone(), config],
-            );
-            let books = [shared(Ledger::default()), shared(Ledger::default())];
-            for (end, socket) in sockets.into_iter().enumerate() {
-                let (mut sender, mut receiver) = socket.split();
-                let (ours, theirs) = (books[end].clone(), books[1 - end].clone());
+    each_seed_and_model("receives_dropped_at_random_in_a_conversation_lose_nothing", 1_500, |run| {
+        let sim = Sim::new(run);
+        let choices = sim.choices();
+        let capacity = choices.of(&[5, 30, 200]);
+        let config = Config::new().fragment(choices.of(&[7, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        let (_net, sockets) = pair(&sim, Net::new(run.model).capacity(capacity), [config.clone(), config]);
+        let books = [shared(Ledger::default()), shared(Ledger::default())];
+        for (end, socket) in sockets.into_iter().enumerate() {
+            let (mut sender, mut receiver) = socket.split();
+            let (ours, theirs) = (books[end].clone(), books[1 - end].clone());
+            let choices = choices.clone();
+            let longest = choices.of(&[20, 300]);
+            sim.spawn(["server sends", "client sends"][end], {
                 let choices = choices.clone();
-                let longest = choices.of(&[20, 300]);
-                sim.spawn(["server sends", "client sends"][end], {
-                    let choices = choices.clone();
-                    async move {
-                        for id in 0..4 {
-                            let payload = ledger::binary(id, choices.between(8, longest));
-                            ours.borrow_mut().begins(id);
-                            // The client closes when it has sent everything; the server may be in the middle.
-                            let pinged = sender.ping(b"").await;
-                            match sender.send(&payload).await {
-                                Ok(()) => ours.borrow_mut().became(id, Sent::Certainly),
-                                Err(error) => {
-                                    assert!(end == 0 && error.is_clean_close(), "{error:?}");
-                                    break;
-                                }
+                async move {
+                    for id in 0..4 {
+                        let payload = ledger::binary(id, choices.between(8, longest));
+                        ours.borrow_mut().begins(id);
+                        // The client closes when it has sent everything; the server may be in the middle.
+                        let pinged = sender.ping(b"").await;
+                        match sender.send(&payload).await {
+                            Ok(()) => ours.borrow_mut().became(id, Sent::Certainly),
+                            Err(error) => {
+                                assert!(end == 0 && error.is_clean_close(), "{error:?}");
+                                break;
                             }
-                            pinged.unwrap();
                         }
-                        if end == 1 {
-                            sender.close().await.unwrap();
+                        pinged.unwrap();
+                    }
+                    if end == 1 {
+                        sender.close().await.unwrap();
+                    }
+                }
+            });
+            sim.spawn(["server receives", "client receives"][end], async move {
+                let mut data = Vec::new();
+                loop {
+                    let polls = choices.between(1, 4);
+                    if choices.one_in(2) {
+                        match cut(receiver.receive(), polls).await {
+                            Some(Ok(Incoming::Message(message))) => enter(&mut theirs.borrow_mut(), message),
+                            Some(Err(error)) => break assert!(error.is_clean_close(), "{error:?}"),
+                            _ => {}
+                        }
+                    } else {
+                        data.clear();
+                        match cut(receiver.receive_data(&mut data), polls).await {
+                            Some(Ok(_)) => theirs.borrow_mut().receives_binary(&data),
+                            Some(Err(error)) => break assert!(error.is_clean_close(), "{error:?}"),
+                            None => assert!(data.is_empty()),
                         }
                     }
-                });
-                sim.spawn(["server receives", "client receives"][end], async move {
-                    let mut data = Vec::new();
-                    loop {
-                        let polls = choices.between(1, 4);
-                        if choices.one_in(2) {
-                            match cut(receiver.receive(), polls).await {
-                                Some(Ok(Incoming::Message(message))) => {
-                                    enter(&mut theirs.borrow_mut(), message)
-                                }
-                                Some(Err(error)) => break assert!(error.is_clean_close(), "{error:?}"),
-                                _ => {}
-                            }
-                        } else {
-                            data.clear();
-                            match cut(receiver.receive_data(&mut data), polls).await {
-                                Some(Ok(_)) => theirs.borrow_mut().receives_binary(&data),
-                                Some(Err(error)) => break assert!(error.is_clean_close(), "{error:?}"),
-                                None => assert!(data.is_empty()),
-                            }
-                        }
-                        // Lets others run, or goes straight on.
-                        if choices.one_in(2) {
-                            kit::cut::yield_now().await;
-                        }
+                    // Lets others run, or goes straight on.
+                    if choices.one_in(2) {
+                        kit::cut::yield_now().await;
                     }
-                    receiver.close().await.unwrap();
-                });
-            }
-            sim.run_in_no_time();
-            books[1].borrow().settle();
-            // The client closed before the server had said everything, perhaps.
-            books[0].borrow().settle_broken();
-        },
-    );
+                }
+                receiver.close().await.unwrap();
+            });
+        }
+        sim.run_in_no_time();
+        books[1].borrow().settle();
+        // The client closed before the server had said everything, perhaps.
+        books[0].borrow().settle_broken();
+    });
 }

@@ -284,21 +284,11 @@ async fn close_it(sim: Sim, mut socket: Socket, case: Case, returned: Returned) 
 
 fn run_case(run: &Run, case: Case) {
     let sim = Sim::with(Chooser::seeded(run.seed), run.trace.clone());
-    let capacity = if matches!(case.before, Before::Dropped | Before::Leaked) {
-        2000
-    } else {
-        80
-    };
-    let net = Net {
-        close_sends_fin: case.close_sends_fin,
-        ..Net::new(run.model).capacity(capacity).noise(30)
-    };
+    let capacity = if matches!(case.before, Before::Dropped | Before::Leaked) { 2000 } else { 80 };
+    let net =
+        Net { close_sends_fin: case.close_sends_fin, ..Net::new(run.model).capacity(capacity).noise(30) };
     let (net, server, client) = SimNet::new(&sim, net);
-    let (ours, theirs) = if case.end == 0 {
-        (server, client)
-    } else {
-        (client, server)
-    };
+    let (ours, theirs) = if case.end == 0 { (server, client) } else { (client, server) };
     let ours = socket(&sim, ours, Config::new());
     if case.before == Before::Unread {
         let unread = slow::frame(FROM[1 - case.end], true, slow::BINARY, &[9; 200]);
@@ -328,9 +318,7 @@ fn run_case(run: &Run, case: Case) {
 fn judge(case: Case, net: &SimNet, heard: &[u8], returned: &[(Duration, Result<(), Error>)]) {
     assert!(net.is_dropped(case.end), "the stream is not let go");
     let written = net.recorded(case.end);
-    let poisoned = returned
-        .iter()
-        .any(|(_, result)| matches!(result, Err(Error::SendLeaked)));
+    let poisoned = returned.iter().any(|(_, result)| matches!(result, Err(Error::SendLeaked)));
     for end in 0..2 {
         if !matches!(case.peer, Peer::Receives | Peer::ClosesToo) && end != case.end {
             continue;
@@ -354,11 +342,7 @@ fn judge(case: Case, net: &SimNet, heard: &[u8], returned: &[(Duration, Result<(
         (How::With, _) => Some(1001),
         (How::Now, _) => Some(1013),
     };
-    let is = |error: &str| {
-        result
-            .as_ref()
-            .is_err_and(|result| cause(result).starts_with(error))
-    };
+    let is = |error: &str| result.as_ref().is_err_and(|result| cause(result).starts_with(error));
     let leaked = case.before == Before::Leaked;
     match case.peer {
         Peer::Receives | Peer::ClosesToo | Peer::Answers | Peer::AnswersLate => {
@@ -366,11 +350,7 @@ fn judge(case: Case, net: &SimNet, heard: &[u8], returned: &[(Duration, Result<(
             if leaked && *time == DEADLINE {
                 return;
             }
-            let late = if case.peer == Peer::AnswersLate {
-                LATE
-            } else {
-                Duration::ZERO
-            };
+            let late = if case.peer == Peer::AnswersLate { LATE } else { Duration::ZERO };
             assert!(result.is_ok(), "{result:?}");
             assert_eq!(*time, late);
             let seen = wire::check_closed(FROM[case.end], &written);
@@ -381,11 +361,7 @@ fn judge(case: Case, net: &SimNet, heard: &[u8], returned: &[(Duration, Result<(
                 assert_eq!(heard, written, "the peer has not heard it all");
             }
             if case.before == Before::Queued && case.how != How::Now {
-                let whole = seen
-                    .events
-                    .iter()
-                    .filter(|event| matches!(event, Event::Binary(_)))
-                    .count();
+                let whole = seen.events.iter().filter(|event| matches!(event, Event::Binary(_))).count();
                 assert!(
                     whole == 5 || case.peer == Peer::ClosesToo,
                     "{whole} of 5 messages went before the Close"
@@ -428,12 +404,7 @@ fn matrix(model: Model) {
     let mut failed = Vec::new();
     let cases = Odometer::each(100_000, |choices| {
         let case = Case::chosen(choices);
-        let run = Run {
-            seed,
-            model,
-            choices: choices.clone(),
-            trace: Trace::default(),
-        };
+        let run = Run { seed, model, choices: choices.clone(), trace: Trace::default() };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run_case(&run, case))) {
             if failed.is_empty() {
                 eprintln!("{}", run.trace);
@@ -444,12 +415,7 @@ fn matrix(model: Model) {
         seed += 1;
     });
     assert_eq!(cases, 2 * 11 * 5 * 5 * 3 * 2);
-    assert!(
-        failed.is_empty(),
-        "{} of {cases} failed:\n{}",
-        failed.len(),
-        failed.join("\n")
-    );
+    assert!(failed.is_empty(), "{} of {cases} failed:\n{}", failed.len(), failed.join("\n"));
 }
 
 #[test]

@@ -49,13 +49,10 @@ type SharedStream = Rc<RefCell<SimStream>>;
 async fn write_naively(stream: SharedStream, len: usize) {
     let mut left = len;
     while left > 0 {
-        left -= poll_fn(|cx| Pin::new(&mut *stream.borrow_mut()).poll_write(cx, &vec![7; left]))
-            .await
-            .unwrap();
+        left -=
+            poll_fn(|cx| Pin::new(&mut *stream.borrow_mut()).poll_write(cx, &vec![7; left])).await.unwrap();
     }
-    poll_fn(|cx| Pin::new(&mut *stream.borrow_mut()).poll_flush(cx))
-        .await
-        .unwrap();
+    poll_fn(|cx| Pin::new(&mut *stream.borrow_mut()).poll_flush(cx)).await.unwrap();
 }
 
 async fn read_naively(stream: SharedStream, len: usize) {
@@ -63,9 +60,8 @@ async fn read_naively(stream: SharedStream, len: usize) {
     let mut buf = [0; 16];
     while left > 0 {
         let most = left.min(16);
-        let read = poll_fn(|cx| Pin::new(&mut *stream.borrow_mut()).poll_read(cx, &mut buf[..most]))
-            .await
-            .unwrap();
+        let read =
+            poll_fn(|cx| Pin::new(&mut *stream.borrow_mut()).poll_read(cx, &mut buf[..most])).await.unwrap();
         assert!(read > 0, "the stream ended early");
         left -= read;
     }
@@ -78,9 +74,7 @@ fn two_naive_writers(model: Model, seed: u64) -> Outcome {
     let near = Rc::new(RefCell::new(near));
     sim.spawn("writer A", write_naively(near.clone(), 100));
     sim.spawn("writer B", write_naively(near, 30));
-    sim.spawn("far reader", async move {
-        far.read_exact(&mut [0; 130]).await.unwrap()
-    });
+    sim.spawn("far reader", async move { far.read_exact(&mut [0; 130]).await.unwrap() });
     sim.run_unjudged()
 }
 
@@ -88,10 +82,7 @@ fn two_naive_writers(model: Model, seed: u64) -> Outcome {
 fn naive_reader_and_writer(model: Model, seed: u64) -> Outcome {
     let sim = Sim::with(Chooser::seeded(seed), Trace::default());
     let (_net, near, far) = SimNet::new(&sim, Config::new(model).capacity(16).noise(20));
-    for (end, names) in [
-        (near, ["near writer", "near reader"]),
-        (far, ["far writer", "far reader"]),
-    ] {
+    for (end, names) in [(near, ["near writer", "near reader"]), (far, ["far writer", "far reader"])] {
         let end = Rc::new(RefCell::new(end));
         sim.spawn(names[0], write_naively(end.clone(), 100));
         sim.spawn(names[1], read_naively(end, 100));
@@ -102,24 +93,15 @@ fn naive_reader_and_writer(model: Model, seed: u64) -> Outcome {
 /// Of 300 seeds, in how many somebody was left asleep, and in how many of these the oracle said which end.
 fn losses(run: impl Fn(u64) -> Outcome) -> (usize, usize) {
     let outcomes: Vec<_> = (0..300).map(run).collect();
-    let lost = outcomes
-        .iter()
-        .filter(|outcome| !outcome.parked.is_empty())
-        .count();
-    let explained = outcomes
-        .iter()
-        .filter(|outcome| !outcome.starved.is_empty())
-        .count();
+    let lost = outcomes.iter().filter(|outcome| !outcome.parked.is_empty()).count();
+    let explained = outcomes.iter().filter(|outcome| !outcome.starved.is_empty()).count();
     (lost, explained)
 }
 
 #[test]
 fn keep_last_loses_the_first_of_two_writers_and_the_oracle_says_so() {
     let (lost, explained) = losses(|seed| two_naive_writers(Model::KeepLast, seed));
-    assert!(
-        lost > 50 && explained == lost,
-        "{lost} lost, {explained} explained"
-    );
+    assert!(lost > 50 && explained == lost, "{lost} lost, {explained} explained");
 }
 
 #[test]
@@ -131,23 +113,13 @@ fn drop_on_success_unregisters_a_bystander() {
     assert!(poll_write(&mut near, &first, &[0; 8]).is_ready());
     assert!(poll_write(&mut near, &first, &[0; 8]).is_pending());
     let mut buf = [0; 4];
-    assert!(
-        Pin::new(&mut far)
-            .poll_read(&mut Context::from_waker(&second.waker()), &mut buf)
-            .is_ready()
-    );
+    assert!(Pin::new(&mut far).poll_read(&mut Context::from_waker(&second.waker()), &mut buf).is_ready());
     assert!(poll_write(&mut near, &second, &[0; 2]).is_ready());
     let outcome = sim.run_unjudged();
-    assert_eq!(
-        (first.count(), outcome.starved.len(), net.in_flight(0)),
-        (0, 1, 6)
-    );
+    assert_eq!((first.count(), outcome.starved.len(), net.in_flight(0)), (0, 1, 6));
 
     let (lost, explained) = losses(|seed| two_naive_writers(Model::DropOnSuccess, seed));
-    assert!(
-        lost > 50 && explained == lost,
-        "{lost} lost, {explained} explained"
-    );
+    assert!(lost > 50 && explained == lost, "{lost} lost, {explained} explained");
 }
 
 #[test]
@@ -174,12 +146,7 @@ fn one_blocked_writer_does_not_spin_in_any_model() {
         let (_net, near, far) = SimNet::new(&sim, Config::new(model).capacity(16).quiet());
         let task = sim.spawn_idle("writer", write_naively(Rc::new(RefCell::new(near)), 100));
         let outcome = sim.run();
-        assert!(
-            sim.polls(task) <= 2,
-            "{}: {} polls, {outcome:?}",
-            model.name(),
-            sim.polls(task)
-        );
+        assert!(sim.polls(task) <= 2, "{}: {} polls, {outcome:?}", model.name(), sim.polls(task));
         drop(far);
     }
 }
@@ -242,10 +209,7 @@ fn spurious_wakes_come_for_nothing() {
 fn read_may_write_lets_a_reader_push_a_writer_out_of_its_slot() {
     let (lost, _) = losses(|seed| naive_reader_and_writer(Model::ReadMayWrite, seed));
     let (lost_without, _) = losses(|seed| naive_reader_and_writer(Model::KeepLast, seed));
-    assert!(
-        lost > 50 && lost_without == 0,
-        "{lost} lost, {lost_without} with a plain socket"
-    );
+    assert!(lost > 50 && lost_without == 0, "{lost} lost, {lost_without} with a plain socket");
 }
 
 #[test]
@@ -255,11 +219,7 @@ fn read_may_write_keeps_bytes_until_a_flush() {
     let flag = Flag::new();
     assert!(poll_write(&mut near, &flag, b"not yet").is_ready());
     assert_eq!(net.recorded(0), b"");
-    assert!(
-        Pin::new(&mut near)
-            .poll_flush(&mut Context::from_waker(&flag.waker()))
-            .is_ready()
-    );
+    assert!(Pin::new(&mut near).poll_flush(&mut Context::from_waker(&flag.waker())).is_ready());
     assert_eq!(net.recorded(0), b"not yet");
 }
 
@@ -368,10 +328,7 @@ fn a_task_is_dropped_at_the_poll_that_was_chosen() {
         });
         sim.kill_at(task, polls);
         sim.run();
-        assert_eq!(
-            (count.get(), sim.polls(task), dropped.get()),
-            (polls, polls, true)
-        );
+        assert_eq!((count.get(), sim.polls(task), dropped.get()), (polls, polls, true));
     }
 }
 
@@ -384,10 +341,7 @@ fn dropping_an_end_with_unread_input_loses_what_it_wrote() {
     assert!(poll_write(&mut far, &flag, b"unread").is_ready());
     drop(near);
     assert!(net.was_reset(1));
-    assert_eq!(
-        poll_read(&mut far, &flag, &mut buf),
-        Poll::Ready(Err(ErrorKind::ConnectionReset))
-    );
+    assert_eq!(poll_read(&mut far, &flag, &mut buf), Poll::Ready(Err(ErrorKind::ConnectionReset)));
 
     // Read first, then dropped: the last words arrive, and then the end.
     let (_net, mut near, mut far) = SimNet::new(&sim, Config::new(Model::KeepLast).quiet());
@@ -403,10 +357,7 @@ fn dropping_an_end_with_unread_input_loses_what_it_wrote() {
     assert!(poll_write(&mut near, &flag, b"bye").is_ready());
     drop(near);
     assert!(poll_write(&mut far, &flag, b"more").is_ready());
-    assert_eq!(
-        poll_read(&mut far, &flag, &mut buf),
-        Poll::Ready(Err(ErrorKind::ConnectionReset))
-    );
+    assert_eq!(poll_read(&mut far, &flag, &mut buf), Poll::Ready(Err(ErrorKind::ConnectionReset)));
 }
 
 #[test]
@@ -426,28 +377,19 @@ fn half_close_stall_and_faults_do_what_they_say() {
 
     net.fin(0);
     assert_eq!(poll_read(&mut far, &flag, &mut buf), Poll::Ready(Ok(0)));
-    assert!(
-        poll_write(&mut far, &flag, b"two").is_ready(),
-        "the other direction is open"
-    );
+    assert!(poll_write(&mut far, &flag, b"two").is_ready(), "the other direction is open");
 
     net.fail(0, Op::Read, 0, Fault::Error(ErrorKind::TimedOut));
     net.fail(0, Op::Read, 1, Fault::TooMany);
     net.fail(0, Op::Read, 2, Fault::Zero);
     net.fail(0, Op::Read, 3, Fault::Hang);
-    assert_eq!(
-        poll_read(&mut near, &flag, &mut buf),
-        Poll::Ready(Err(ErrorKind::TimedOut))
-    );
+    assert_eq!(poll_read(&mut near, &flag, &mut buf), Poll::Ready(Err(ErrorKind::TimedOut)));
     assert_eq!(poll_read(&mut near, &flag, &mut buf), Poll::Ready(Ok(9)));
     assert_eq!(poll_read(&mut near, &flag, &mut buf), Poll::Ready(Ok(0)));
     assert!(poll_read(&mut near, &flag, &mut buf).is_pending());
     assert_eq!(poll_read(&mut near, &flag, &mut buf), Poll::Ready(Ok(3)));
     net.reset(1);
-    assert_eq!(
-        poll_read(&mut near, &flag, &mut buf),
-        Poll::Ready(Err(ErrorKind::ConnectionReset))
-    );
+    assert_eq!(poll_read(&mut near, &flag, &mut buf), Poll::Ready(Err(ErrorKind::ConnectionReset)));
 }
 
 #[test]
@@ -459,15 +401,10 @@ fn vectored_writes_are_honoured_wholly_partly_and_not() {
         let bufs = [std::io::IoSlice::new(b"head"), std::io::IoSlice::new(b"body")];
         let waker = Flag::new().waker();
         let written = Pin::new(&mut near).poll_write_vectored(&mut Context::from_waker(&waker), &bufs);
-        let Poll::Ready(Ok(written)) = written else {
-            panic!("{written:?}")
-        };
+        let Poll::Ready(Ok(written)) = written else { panic!("{written:?}") };
         counts[written] += 1;
     }
-    assert!(
-        counts[1] > 10 && counts[4] > 10 && counts[8] > 10 && counts[6] > 0,
-        "{counts:?}"
-    );
+    assert!(counts[1] > 10 && counts[4] > 10 && counts[8] > 10 && counts[6] > 0, "{counts:?}");
 }
 
 #[test]
@@ -498,10 +435,7 @@ fn the_odometer_finds_a_lost_wake_up_without_luck() {
         let near = Rc::new(RefCell::new(near));
         sim.spawn("writer A", write_naively(near.clone(), 3));
         sim.spawn("writer B", write_naively(near, 3));
-        sim.spawn(
-            "far reader",
-            async move { far.read_exact(&mut [0; 6]).await.unwrap() },
-        );
+        sim.spawn("far reader", async move { far.read_exact(&mut [0; 6]).await.unwrap() });
         lost += usize::from(!sim.run_unjudged().parked.is_empty());
     });
     assert!(lost > 0 && (lost as u64) < runs, "{lost} of {runs}");
@@ -509,10 +443,7 @@ fn the_odometer_finds_a_lost_wake_up_without_luck() {
         let sim = Sim::with(choices.clone(), Trace::default());
         let (_net, near, mut far) = SimNet::new(&sim, Config::new(Model::KeepLast).capacity(2).quiet());
         sim.spawn("writer", write_naively(Rc::new(RefCell::new(near)), 6));
-        sim.spawn(
-            "far reader",
-            async move { far.read_exact(&mut [0; 6]).await.unwrap() },
-        );
+        sim.spawn("far reader", async move { far.read_exact(&mut [0; 6]).await.unwrap() });
         sim.run_in_no_time();
     });
     assert!(runs_alone > 1, "{runs_alone}");
@@ -541,11 +472,7 @@ fn the_ledger_misses_nothing() {
     assert_eq!(book(&three, &[1, 1, 3]), (false, false), "twice");
     assert_eq!(book(&three, &[3, 1]), (false, false), "out of order");
     assert_eq!(book(&three, &[1, 3, 4]), (false, false), "never sent");
-    assert_eq!(
-        book(&[(1, Never), (2, Certainly)], &[1, 2]),
-        (false, false),
-        "refused"
-    );
+    assert_eq!(book(&[(1, Never), (2, Certainly)], &[1, 2]), (false, false), "refused");
     for len in ledger::SHORTEST..100 {
         assert_eq!(ledger::binary_id(&ledger::binary(9, len)), 9);
         let text = ledger::text(9, len);
@@ -562,31 +489,19 @@ fn the_ledger_misses_nothing() {
 fn the_slow_model_knows_the_examples_of_section_5_7() {
     let one = |from, bytes: &[u8]| slow::read(from, Limits::NONE, bytes);
     let hello = Event::Text("Hello".into());
-    assert_eq!(
-        one(From::Server, b"\x81\x05\x48\x65\x6c\x6c\x6f").events,
-        std::slice::from_ref(&hello)
-    );
+    assert_eq!(one(From::Server, b"\x81\x05\x48\x65\x6c\x6c\x6f").events, std::slice::from_ref(&hello));
     assert_eq!(
         one(From::Client, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58").events,
         std::slice::from_ref(&hello)
     );
-    assert_eq!(
-        one(From::Server, b"\x01\x03\x48\x65\x6c\x80\x02\x6c\x6f").events,
-        [hello]
-    );
-    assert_eq!(
-        one(From::Server, b"\x89\x05\x48\x65\x6c\x6c\x6f").events,
-        [Event::Ping(b"Hello".to_vec())]
-    );
+    assert_eq!(one(From::Server, b"\x01\x03\x48\x65\x6c\x80\x02\x6c\x6f").events, [hello]);
+    assert_eq!(one(From::Server, b"\x89\x05\x48\x65\x6c\x6c\x6f").events, [Event::Ping(b"Hello".to_vec())]);
     let pong = one(From::Client, b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
     assert_eq!(pong.events, [Event::Pong(b"Hello".to_vec())]);
     for len in [256, 65536] {
         let payload = vec![5; len];
-        let mut bytes = if len == 256 {
-            b"\x82\x7e\x01\x00".to_vec()
-        } else {
-            vec![0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0]
-        };
+        let mut bytes =
+            if len == 256 { b"\x82\x7e\x01\x00".to_vec() } else { vec![0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0] };
         bytes.extend(&payload);
         assert_eq!(bytes, slow::frame(From::Server, true, slow::BINARY, &payload));
         assert_eq!(one(From::Server, &bytes).events, [Event::Binary(payload)]);
@@ -595,11 +510,7 @@ fn the_slow_model_knows_the_examples_of_section_5_7() {
 
 #[test]
 fn the_slow_model_passes_a_table() {
-    let limits = Limits {
-        max_message: 20,
-        max_frame: 15,
-        max_fragments: 3,
-    };
+    let limits = Limits { max_message: 20, max_frame: 15, max_fragments: 3 };
     let server = |fin, opcode, payload: &[u8]| slow::frame(From::Server, fin, opcode, payload);
     let close = |code| slow::close(From::Server, code, "");
     let fault =
@@ -611,49 +522,19 @@ fn the_slow_model_passes_a_table() {
         ("nothing", vec![], 0, Box::new(is(Verdict::Open))),
         ("empty text", server(true, 1, b""), 1, Box::new(is(Verdict::Open))),
         ("half a header", vec![0x81], 0, Box::new(is(Verdict::InFrame))),
-        (
-            "half a frame",
-            vec![0x81, 2, b'a'],
-            0,
-            Box::new(is(Verdict::InFrame)),
-        ),
-        (
-            "half a message",
-            server(false, 1, b"a"),
-            0,
-            Box::new(is(Verdict::InMessage)),
-        ),
+        ("half a frame", vec![0x81, 2, b'a'], 0, Box::new(is(Verdict::InFrame))),
+        ("half a message", server(false, 1, b"a"), 0, Box::new(is(Verdict::InMessage))),
         (
             "ping inside a message",
-            [
-                server(false, 1, b"a"),
-                server(true, 9, b"p"),
-                server(true, 0, b"b"),
-            ]
-            .concat(),
+            [server(false, 1, b"a"), server(true, 9, b"p"), server(true, 0, b"b")].concat(),
             2,
             Box::new(is(Verdict::Open)),
         ),
         ("reserved bit", vec![0xc1, 0], 0, Box::new(fault(1002))),
         ("reserved opcode", server(true, 3, b""), 0, Box::new(fault(1002))),
-        (
-            "reserved control opcode",
-            server(true, 11, b""),
-            0,
-            Box::new(fault(1002)),
-        ),
-        (
-            "masked by a server",
-            slow::frame(From::Client, true, 1, b"a"),
-            0,
-            Box::new(fault(1002)),
-        ),
-        (
-            "continuation of nothing",
-            server(true, 0, b"a"),
-            0,
-            Box::new(fault(1002)),
-        ),
+        ("reserved control opcode", server(true, 11, b""), 0, Box::new(fault(1002))),
+        ("masked by a server", slow::frame(From::Client, true, 1, b"a"), 0, Box::new(fault(1002))),
+        ("continuation of nothing", server(true, 0, b"a"), 0, Box::new(fault(1002))),
         (
             "text inside a text",
             [server(false, 1, b"a"), server(true, 1, b"b")].concat(),
@@ -662,55 +543,25 @@ fn the_slow_model_passes_a_table() {
         ),
         ("fragmented ping", server(false, 9, b""), 0, Box::new(fault(1002))),
         ("long ping", server(true, 9, &[0; 126]), 0, Box::new(fault(1002))),
-        (
-            "longest ping",
-            server(true, 9, &[0; 125]),
-            1,
-            Box::new(is(Verdict::Open)),
-        ),
-        (
-            "length not minimal",
-            vec![0x82, 126, 0, 125],
-            0,
-            Box::new(fault(1002)),
-        ),
+        ("longest ping", server(true, 9, &[0; 125]), 1, Box::new(is(Verdict::Open))),
+        ("length not minimal", vec![0x82, 126, 0, 125], 0, Box::new(fault(1002))),
         (
             "length not minimal, 64 bit",
             vec![0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
             0,
             Box::new(fault(1002)),
         ),
-        (
-            "length with the top bit",
-            vec![0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0],
-            0,
-            Box::new(fault(1002)),
-        ),
-        (
-            "frame as big as may be",
-            max_frame(15),
-            1,
-            Box::new(is(Verdict::Open)),
-        ),
+        ("length with the top bit", vec![0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], 0, Box::new(fault(1002))),
+        ("frame as big as may be", max_frame(15), 1, Box::new(is(Verdict::Open))),
         ("frame too big", max_frame(16), 0, Box::new(fault(1009))),
-        (
-            "frame too big, header only",
-            vec![0x82, 16],
-            0,
-            Box::new(fault(1009)),
-        ),
+        ("frame too big, header only", vec![0x82, 16], 0, Box::new(fault(1009))),
         (
             "message as big as may be",
             [server(false, 2, &[0; 15]), server(true, 0, &[0; 5])].concat(),
             1,
             Box::new(is(Verdict::Open)),
         ),
-        (
-            "message too big",
-            [server(false, 2, &[0; 15]), vec![0x80, 6]].concat(),
-            0,
-            Box::new(fault(1009)),
-        ),
+        ("message too big", [server(false, 2, &[0; 15]), vec![0x80, 6]].concat(), 0, Box::new(fault(1009))),
         (
             "as many fragments as may be",
             [server(false, 2, b""), server(false, 0, b""), server(true, 0, b"")].concat(),
@@ -719,64 +570,29 @@ fn the_slow_model_passes_a_table() {
         ),
         (
             "too many fragments",
-            [
-                server(false, 2, b""),
-                server(false, 0, b""),
-                server(false, 0, b""),
-                server(true, 0, b""),
-            ]
-            .concat(),
+            [server(false, 2, b""), server(false, 0, b""), server(false, 0, b""), server(true, 0, b"")]
+                .concat(),
             0,
             Box::new(fault(1009)),
         ),
-        (
-            "bad byte in a text that goes on",
-            vec![0x81, 10, b'a', 0xff],
-            0,
-            Box::new(fault(1007)),
-        ),
-        (
-            "surrogate, at its second byte",
-            vec![0x81, 10, 0xed, 0xa0],
-            0,
-            Box::new(fault(1007)),
-        ),
+        ("bad byte in a text that goes on", vec![0x81, 10, b'a', 0xff], 0, Box::new(fault(1007))),
+        ("surrogate, at its second byte", vec![0x81, 10, 0xed, 0xa0], 0, Box::new(fault(1007))),
         (
             "character cut by a fragment",
             [server(false, 1, b"\xe2\x82"), server(true, 0, b"\xac")].concat(),
             1,
             Box::new(is(Verdict::Open)),
         ),
-        (
-            "character cut by the end",
-            server(true, 1, b"\xe2\x82"),
-            0,
-            Box::new(fault(1007)),
-        ),
-        (
-            "empty Close",
-            server(true, 8, b""),
-            1,
-            Box::new(is(Verdict::Closed { rest: 0 })),
-        ),
+        ("character cut by the end", server(true, 1, b"\xe2\x82"), 0, Box::new(fault(1007))),
+        ("empty Close", server(true, 8, b""), 1, Box::new(is(Verdict::Closed { rest: 0 }))),
         (
             "Close and more",
             [close(1000), vec![1, 2, 3]].concat(),
             1,
             Box::new(is(Verdict::Closed { rest: 3 })),
         ),
-        (
-            "Close with one byte",
-            server(true, 8, b"\x03"),
-            0,
-            Box::new(fault(1002)),
-        ),
-        (
-            "Close, reason not UTF-8",
-            server(true, 8, b"\x03\xe8\xff"),
-            0,
-            Box::new(fault(1007)),
-        ),
+        ("Close with one byte", server(true, 8, b"\x03"), 0, Box::new(fault(1002))),
+        ("Close, reason not UTF-8", server(true, 8, b"\x03\xe8\xff"), 0, Box::new(fault(1007))),
         (
             "Close inside a message",
             [server(false, 1, b"a"), close(1001)].concat(),
@@ -805,19 +621,10 @@ fn the_wire_checker_refuses_what_a_good_endpoint_does_not_write() {
     assert!(good(&[text.clone(), close.clone()].concat()));
     assert!(good(&text));
     assert!(!good(&[close.clone(), close.clone()].concat()), "two Closes");
-    assert!(
-        !good(&[close.clone(), text.clone()].concat()),
-        "a message after the Close"
-    );
+    assert!(!good(&[close.clone(), text.clone()].concat()), "a message after the Close");
     assert!(!good(&text[..4]), "a frame that is cut");
-    assert!(
-        !good(&slow::frame(From::Server, false, 1, b"text")),
-        "a message that is cut"
-    );
-    assert!(
-        !good(&slow::frame(From::Client, true, 1, b"text")),
-        "masked by a server"
-    );
+    assert!(!good(&slow::frame(From::Server, false, 1, b"text")), "a message that is cut");
+    assert!(!good(&slow::frame(From::Client, true, 1, b"text")), "masked by a server");
     assert!(catch_unwind(|| wire::check_broken(From::Server, &text[..4])).is_ok());
     assert!(catch_unwind(|| wire::check_closed(From::Server, &text)).is_err());
 }
@@ -849,9 +656,7 @@ struct Flag {
 
 impl Flag {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
-            count: AtomicUsize::new(0),
-        })
+        Arc::new(Self { count: AtomicUsize::new(0) })
     }
 
     fn waker(self: &Arc<Self>) -> Waker {

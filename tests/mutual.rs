@@ -33,37 +33,23 @@ use unsync_websocket::{Config, EncodedFrame, Incoming};
 
 #[test]
 fn both_ends_send_large_messages_with_pings_in_flight_and_always_finish() {
-    each_seed_and_model(
-        "both_ends_send_large_messages_with_pings_in_flight_and_always_finish",
-        100,
-        |run| {
-            let sim = Sim::new(run);
-            let choices = sim.choices();
-            let lengths = || {
-                (0..choices.between(1, 2))
-                    .map(|_| choices.between(5_000, 80_000))
-                    .collect()
-            };
-            let talk = Talk {
-                lengths: [lengths(), lengths()],
-                pings: [choices.between(1, 3), choices.between(1, 3)],
-                receive_data: [false, false],
-                stalled: false,
-                ..Talk::chosen(choices, 8)
-            };
-            let config = Config::new()
-                .fragment(choices.of(&[1000, 64 << 10]))
-                .outbox(choices.of(&[1, 64 << 10]));
-            let net = Net::new(run.model).capacity(choices.of(&[1000, 4096]));
-            let talked = talk.run(&sim, net, [config.clone(), config]);
-            // Not every ping has a pong of its own (section 5.5.3), but the last one has.
-            assert!(
-                talked.pongs[0] > 0 && talked.pongs[1] > 0,
-                "pongs received: {:?}",
-                talked.pongs
-            );
-        },
-    );
+    each_seed_and_model("both_ends_send_large_messages_with_pings_in_flight_and_always_finish", 100, |run| {
+        let sim = Sim::new(run);
+        let choices = sim.choices();
+        let lengths = || (0..choices.between(1, 2)).map(|_| choices.between(5_000, 80_000)).collect();
+        let talk = Talk {
+            lengths: [lengths(), lengths()],
+            pings: [choices.between(1, 3), choices.between(1, 3)],
+            receive_data: [false, false],
+            stalled: false,
+            ..Talk::chosen(choices, 8)
+        };
+        let config = Config::new().fragment(choices.of(&[1000, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        let net = Net::new(run.model).capacity(choices.of(&[1000, 4096]));
+        let talked = talk.run(&sim, net, [config.clone(), config]);
+        // Not every ping has a pong of its own (section 5.5.3), but the last one has.
+        assert!(talked.pongs[0] > 0 && talked.pongs[1] > 0, "pongs received: {:?}", talked.pongs);
+    });
 }
 
 #[test]
@@ -71,24 +57,14 @@ fn both_ends_of_tiny_pipes_always_finish() {
     each_seed_and_model("both_ends_of_tiny_pipes_always_finish", 2_000, |run| {
         let sim = Sim::new(run);
         let choices = sim.choices();
-        let lengths = || {
-            (0..choices.between(1, 3))
-                .map(|_| choices.between(8, 200))
-                .collect()
-        };
+        let lengths = || (0..choices.between(1, 3)).map(|_| choices.between(8, 200)).collect();
         let talk = Talk {
             lengths: [lengths(), lengths()],
             pings: [choices.between(1, 2), choices.between(1, 2)],
             ..Talk::chosen(choices, 8)
         };
-        let config = Config::new()
-            .fragment(choices.of(&[20, 64 << 10]))
-            .outbox(choices.of(&[1, 64 << 10]));
-        talk.run(
-            &sim,
-            Net::new(run.model).capacity(choices.between(1, 8)),
-            [config.clone(), config],
-        );
+        let config = Config::new().fragment(choices.of(&[20, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        talk.run(&sim, Net::new(run.model).capacity(choices.between(1, 8)), [config.clone(), config]);
     });
 }
 
@@ -97,11 +73,7 @@ fn every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes() {
     let mut runs = 0;
     for model in Model::ALL {
         // All twelve where wake-ups are lost most easily; the other models have their seeds.
-        let depth = if matches!(model, Model::KeepLast | Model::DropOnSuccess) {
-            12
-        } else {
-            8
-        };
+        let depth = if matches!(model, Model::KeepLast | Model::DropOnSuccess) { 12 } else { 8 };
         runs += Odometer::each_beginning(depth, 5_000_000, |choices| {
             enumerated(
                 "every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes",
@@ -118,11 +90,7 @@ fn every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes() {
                         drop_sender: false,
                         stalled: false,
                     };
-                    talk.run(
-                        &sim,
-                        Net::new(model).capacity(8).quiet(),
-                        [Config::new(), Config::new()],
-                    );
+                    talk.run(&sim, Net::new(model).capacity(8).quiet(), [Config::new(), Config::new()]);
                 },
             );
         });
@@ -155,10 +123,8 @@ fn what_a_room_queues_never_goes_between_the_fragments_of_another_message() {
                 sender.flush().await.unwrap();
             });
             sim.spawn_idle("receives", async move { drop(receiver.receive().await) });
-            let (queue, ping) = (
-                choices.clone(),
-                slow::frame(slow::From::Client, true, slow::PING, &[b'?'; 60]),
-            );
+            let (queue, ping) =
+                (choices.clone(), slow::frame(slow::From::Client, true, slow::PING, &[b'?'; 60]));
             let queued = shared(0);
             let count = queued.clone();
             sim.spawn("room", async move {
@@ -232,20 +198,13 @@ fn a_64_mib_send_stalled_by_a_peer_that_does_not_read_and_one_ping_and_the_recei
         for id in 0..AFTER {
             book.borrow_mut().begins(id);
             book.borrow_mut().became(id, Sent::Certainly);
-            net.inject(
-                1,
-                &slow::frame(slow::From::Client, true, slow::BINARY, &ledger::binary(id, 500)),
-            );
+            net.inject(1, &slow::frame(slow::From::Client, true, slow::BINARY, &ledger::binary(id, 500)));
         }
         let outcome = sim.run_unjudged();
         assert_eq!((outcome.parked, outcome.starved.len()), (vec!["sends 64 MiB"], 0));
         assert!(!*sent.borrow());
         book.borrow().settle();
-        assert_eq!(
-            book.borrow().received_count(),
-            AFTER as usize,
-            "all received while the send is stuck"
-        );
+        assert_eq!(book.borrow().received_count(), AFTER as usize, "all received while the send is stuck");
 
         // Now the peer reads. The pong comes at the first frame boundary, and the message whole.
         sim.spawn_idle("peer", async move {
@@ -261,11 +220,7 @@ fn a_64_mib_send_stalled_by_a_peer_that_does_not_read_and_one_ping_and_the_recei
         };
         assert_eq!(pong, b"the one");
         assert_eq!((ledger::binary_id(data), data.len()), (1, LEN));
-        let pong_at = seen
-            .frames
-            .iter()
-            .position(|frame| frame.opcode == slow::PONG)
-            .unwrap();
+        let pong_at = seen.frames.iter().position(|frame| frame.opcode == slow::PONG).unwrap();
         assert!(pong_at <= 1, "the pong waited for {pong_at} fragments");
     });
 }

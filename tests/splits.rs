@@ -26,11 +26,7 @@ use kit::wire;
 use unsync_websocket::protocol::{self, Inbound, MessageKind};
 use unsync_websocket::{Config, Error, Message, Role, WebSocket};
 
-const LIMITS: Limits = Limits {
-    max_message: 1000,
-    max_frame: 600,
-    max_fragments: 5,
-};
+const LIMITS: Limits = Limits { max_message: 1000, max_frame: 600, max_fragments: 5 };
 
 fn config() -> Config {
     Config::new().max_message(1000).max_frame(600).max_fragments(5)
@@ -57,11 +53,7 @@ fn short_scripts() -> Vec<(&'static str, From, Vec<u8>)> {
             Client,
             [f(Client, true, BINARY, b""), f(Client, true, TEXT, b"")].concat(),
         ),
-        (
-            "masked Close with a reason",
-            Client,
-            slow::close(Client, 4000, "bye"),
-        ),
+        ("masked Close with a reason", Client, slow::close(Client, 4000, "bye")),
         (
             "character cut by fragments, ping between",
             Server,
@@ -110,11 +102,7 @@ fn short_scripts() -> Vec<(&'static str, From, Vec<u8>)> {
             Server,
             [f(Server, true, TEXT, b"whole"), vec![0x82, 10, 1, 2, 3]].concat(),
         ),
-        (
-            "the end inside a header",
-            Client,
-            [f(Client, true, TEXT, b"a"), vec![0x82, 0xfe, 1]].concat(),
-        ),
+        ("the end inside a header", Client, [f(Client, true, TEXT, b"a"), vec![0x82, 0xfe, 1]].concat()),
         (
             "the end inside a message",
             Server,
@@ -123,12 +111,7 @@ fn short_scripts() -> Vec<(&'static str, From, Vec<u8>)> {
         (
             "bytes after the Close",
             Server,
-            [
-                f(Server, true, TEXT, b"a"),
-                slow::close(Server, 1001, ""),
-                vec![0xff; 8],
-            ]
-            .concat(),
+            [f(Server, true, TEXT, b"a"), slow::close(Server, 1001, ""), vec![0xff; 8]].concat(),
         ),
         (
             "bad byte of text",
@@ -155,26 +138,14 @@ fn short_scripts() -> Vec<(&'static str, From, Vec<u8>)> {
             Client,
             [f(Client, true, TEXT, b"hi"), f(Server, true, TEXT, b"hi")].concat(),
         ),
-        (
-            "masked to a client",
-            Server,
-            [f(Server, true, TEXT, b"hi"), f(Client, true, TEXT, b"hi")].concat(),
-        ),
+        ("masked to a client", Server, [f(Server, true, TEXT, b"hi"), f(Client, true, TEXT, b"hi")].concat()),
         (
             "reserved bit",
             Server,
             [f(Server, true, TEXT, b"hi"), slow::raw_frame(Server, 0xc1, b"hi")].concat(),
         ),
-        (
-            "reserved opcode",
-            Server,
-            [f(Server, true, TEXT, b"hi"), f(Server, true, 0xb, b"hi")].concat(),
-        ),
-        (
-            "ping in fragments",
-            Server,
-            [f(Server, true, TEXT, b"hi"), f(Server, false, PING, b"hi")].concat(),
-        ),
+        ("reserved opcode", Server, [f(Server, true, TEXT, b"hi"), f(Server, true, 0xb, b"hi")].concat()),
+        ("ping in fragments", Server, [f(Server, true, TEXT, b"hi"), f(Server, false, PING, b"hi")].concat()),
         (
             "continuation of nothing",
             Server,
@@ -183,35 +154,19 @@ fn short_scripts() -> Vec<(&'static str, From, Vec<u8>)> {
         (
             "message inside a message",
             Server,
-            [
-                f(Server, false, TEXT, b"hi"),
-                f(Server, true, TEXT, b"hi"),
-                f(Server, true, TEXT, b"hi"),
-            ]
-            .concat(),
+            [f(Server, false, TEXT, b"hi"), f(Server, true, TEXT, b"hi"), f(Server, true, TEXT, b"hi")]
+                .concat(),
         ),
-        (
-            "length not minimal",
-            Server,
-            [f(Server, true, TEXT, b"hi"), vec![0x82, 126, 0, 2, 1, 2]].concat(),
-        ),
+        ("length not minimal", Server, [f(Server, true, TEXT, b"hi"), vec![0x82, 126, 0, 2, 1, 2]].concat()),
         (
             "64-bit length not minimal",
             Server,
-            [
-                f(Server, true, TEXT, b"h"),
-                vec![0x82, 127, 0, 0, 0, 0, 0, 0, 1, 0],
-            ]
-            .concat(),
+            [f(Server, true, TEXT, b"h"), vec![0x82, 127, 0, 0, 0, 0, 0, 0, 1, 0]].concat(),
         ),
         (
             "length with the top bit",
             Server,
-            [
-                f(Server, true, TEXT, b"h"),
-                vec![0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0],
-            ]
-            .concat(),
+            [f(Server, true, TEXT, b"h"), vec![0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0]].concat(),
         ),
         (
             "frame over the limit",
@@ -244,11 +199,7 @@ fn short_scripts() -> Vec<(&'static str, From, Vec<u8>)> {
         (
             "Close with a reason that is not UTF-8",
             Server,
-            [
-                f(Server, true, TEXT, b"hi"),
-                f(Server, true, CLOSE, b"\x03\xe8ab\xff"),
-            ]
-            .concat(),
+            [f(Server, true, TEXT, b"hi"), f(Server, true, CLOSE, b"\x03\xe8ab\xff")].concat(),
         ),
     ]
 }
@@ -277,19 +228,12 @@ fn long_scripts() -> Vec<(&'static str, From, Vec<u8>)> {
     vec![
         ("conversation of a server", Server, conversation(Server)),
         ("conversation of a client", Client, conversation(Client)),
-        (
-            "fault after a frame with a 16-bit length",
-            Client,
-            faulty.concat(),
-        ),
+        ("fault after a frame with a 16-bit length", Client, faulty.concat()),
         (
             "over the message limit",
             Server,
-            [
-                slow::frame(Server, false, BINARY, &[1; 200]),
-                vec![0x00, 126, 2, 0x58, 0x00, 126, 0, 201],
-            ]
-            .concat(),
+            [slow::frame(Server, false, BINARY, &[1; 200]), vec![0x00, 126, 2, 0x58, 0x00, 126, 0, 201]]
+                .concat(),
         ),
     ]
 }
@@ -315,11 +259,7 @@ fn is_cause(error: &Error, seen: &Seen) -> bool {
 
 /// Checks what the connection wrote: the pongs, in order, and the Close that the input deserves.
 fn check_answers(from: From, seen: &Seen, written: &[u8]) {
-    let us = if from == From::Client {
-        From::Server
-    } else {
-        From::Client
-    };
+    let us = if from == From::Client { From::Server } else { From::Client };
     let answers = wire::check(us, written);
     let pings = seen.events.iter().filter_map(|event| match event {
         Event::Ping(payload) => Some(Event::Pong(payload.clone())),
@@ -355,12 +295,8 @@ fn receive_agrees(from: From, bytes: &Rc<[u8]>, seen: &Seen, cuts: Vec<usize>, w
     let written = script.written();
     let mut socket = reader_of(from, script, config());
     let (events, error) = drive(receive_all(&mut socket));
-    let shown: Vec<_> = seen
-        .events
-        .iter()
-        .filter(|event| !matches!(event, Event::Ping(_)))
-        .cloned()
-        .collect();
+    let shown: Vec<_> =
+        seen.events.iter().filter(|event| !matches!(event, Event::Ping(_))).cloned().collect();
     assert_eq!(events, shown);
     assert!(is_cause(&error, seen), "{error:?}, but {:?}", seen.verdict);
     let _ = drive(socket.close());
@@ -391,26 +327,14 @@ fn receive_data_agrees(from: From, bytes: &Rc<[u8]>, seen: &Seen, cuts: Vec<usiz
         }
         expected_lengths.push(expected.len());
     }
-    assert_eq!(
-        (data, lengths),
-        (expected, expected_lengths),
-        "nothing but whole messages"
-    );
+    assert_eq!((data, lengths), (expected, expected_lengths), "nothing but whole messages");
     assert!(is_cause(&error, seen), "{error:?}, but {:?}", seen.verdict);
 }
 
 /// The core alone, without a stream.
 fn inbound_agrees(from: From, bytes: &[u8], seen: &Seen, cuts: &[usize]) {
-    let role = if from == From::Client {
-        Role::Server
-    } else {
-        Role::Client
-    };
-    let limits = protocol::Limits {
-        max_message: 1000,
-        max_frame: 600,
-        max_fragments: 5,
-    };
+    let role = if from == From::Client { Role::Server } else { Role::Client };
+    let limits = protocol::Limits { max_message: 1000, max_frame: 600, max_fragments: 5 };
     let mut inbound = Inbound::new(role, limits);
     let mut events = Vec::new();
     let mut fault = None;
@@ -423,9 +347,7 @@ fn inbound_agrees(from: From, bytes: &[u8], seen: &Seen, cuts: &[usize]) {
                 Ok(None) => break,
                 Ok(Some(protocol::Event::Fragment)) => {}
                 Ok(Some(protocol::Event::Message(MessageKind::Text))) => {
-                    events.push(Event::Text(
-                        String::from_utf8(inbound.payload().to_vec()).unwrap(),
-                    ));
+                    events.push(Event::Text(String::from_utf8(inbound.payload().to_vec()).unwrap()));
                 }
                 Ok(Some(protocol::Event::Message(MessageKind::Binary))) => {
                     events.push(Event::Binary(inbound.payload().to_vec()));
@@ -486,9 +408,7 @@ fn short_scripts_are_received_the_same_in_every_partition() {
         let seen = slow::read(from, LIMITS, &bytes);
         let bytes: Rc<[u8]> = bytes.into();
         each_partition(bytes.len(), |cuts| {
-            naming(name, &cuts, || {
-                receive_agrees(from, &bytes, &seen, cuts.clone(), 1 + cuts.len())
-            });
+            naming(name, &cuts, || receive_agrees(from, &bytes, &seen, cuts.clone(), 1 + cuts.len()));
         });
     }
 }
@@ -499,9 +419,7 @@ fn short_scripts_are_appended_the_same_in_every_partition() {
         let seen = slow::read(from, LIMITS, &bytes);
         let bytes: Rc<[u8]> = bytes.into();
         each_partition(bytes.len(), |cuts| {
-            naming(name, &cuts, || {
-                receive_data_agrees(from, &bytes, &seen, cuts.clone())
-            });
+            naming(name, &cuts, || receive_data_agrees(from, &bytes, &seen, cuts.clone()));
         });
     }
 }
@@ -524,12 +442,8 @@ fn long_scripts_are_received_the_same_in_two_and_three_pieces_and_byte_by_byte()
 fn a_frame_with_a_64_bit_length_survives_cuts_in_its_header_and_byte_by_byte() {
     for from in [From::Client, From::Server] {
         let payload: Vec<u8> = (0..70_000_u32).map(|i| i as u8).collect();
-        let bytes: Rc<[u8]> = [
-            slow::frame(from, true, BINARY, &payload),
-            slow::close(from, 1000, ""),
-        ]
-        .concat()
-        .into();
+        let bytes: Rc<[u8]> =
+            [slow::frame(from, true, BINARY, &payload), slow::close(from, 1000, "")].concat().into();
         let mut cuts: Vec<Vec<usize>> = (1..20).map(|cut| vec![cut]).collect();
         cuts.extend((1..12).map(|from_end| vec![bytes.len() - from_end]));
         cuts.push((1..bytes.len()).collect());

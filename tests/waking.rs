@@ -45,16 +45,10 @@ fn talk(run: &Run, longest: usize, capacities: &[usize], fragments: &[usize]) {
     let fragment = choices.of(fragments);
     let config = Config::new().outbox(outbox).fragment(fragment);
     let net = Net::new(run.model).capacity(choices.of(capacities));
-    run.trace
-        .say(format!("{talk:?}, outbox {outbox}, fragment {fragment}, {net:?}"));
+    run.trace.say(format!("{talk:?}, outbox {outbox}, fragment {fragment}, {net:?}"));
     let talked = talk.run(&sim, net, [config.clone(), config]);
     let polls = talked.outcome.polls;
-    assert!(
-        polls <= ceiling(&talked),
-        "{polls} polls, {} allowed: {:?}",
-        ceiling(&talked),
-        talked.outcome
-    );
+    assert!(polls <= ceiling(&talked), "{polls} polls, {} allowed: {:?}", ceiling(&talked), talked.outcome);
 }
 
 #[test]
@@ -82,28 +76,19 @@ fn every_order_of_the_first_steps_comes_to_the_same_end() {
     for model in Model::ALL {
         for one_task in [false, true] {
             runs += Odometer::each_beginning(9, 2_000_000, |choices| {
-                enumerated(
-                    "every_order_of_the_first_steps_comes_to_the_same_end",
-                    model,
-                    choices,
-                    |run| {
-                        let sim = Sim::new(run);
-                        let talk = Talk {
-                            lengths: [vec![9, 8], vec![12]],
-                            pings: [1, 1],
-                            one_task: [one_task; 2],
-                            receiver_first: [false, true],
-                            receive_data: [false, true],
-                            drop_sender: false,
-                            stalled: false,
-                        };
-                        talk.run(
-                            &sim,
-                            Net::new(model).capacity(11).quiet(),
-                            [Config::new(), Config::new()],
-                        );
-                    },
-                );
+                enumerated("every_order_of_the_first_steps_comes_to_the_same_end", model, choices, |run| {
+                    let sim = Sim::new(run);
+                    let talk = Talk {
+                        lengths: [vec![9, 8], vec![12]],
+                        pings: [1, 1],
+                        one_task: [one_task; 2],
+                        receiver_first: [false, true],
+                        receive_data: [false, true],
+                        drop_sender: false,
+                        stalled: false,
+                    };
+                    talk.run(&sim, Net::new(model).capacity(11).quiet(), [Config::new(), Config::new()]);
+                });
             });
         }
     }
@@ -135,23 +120,13 @@ fn two_blocked_halves_do_not_spin() {
                 };
                 let receives = async move { panic!("received {:?}", receiver.receive().await) };
                 let ids = if receiver_first {
-                    [
-                        sim.spawn_idle("receives", receives),
-                        sim.spawn_idle("sends", sends),
-                    ]
+                    [sim.spawn_idle("receives", receives), sim.spawn_idle("sends", sends)]
                 } else {
-                    [
-                        sim.spawn_idle("sends", sends),
-                        sim.spawn_idle("receives", receives),
-                    ]
+                    [sim.spawn_idle("sends", sends), sim.spawn_idle("receives", receives)]
                 };
                 sim.run_in_no_time();
                 let polls = ids.map(|id| sim.polls(id));
-                assert!(
-                    polls.iter().sum::<usize>() <= 10,
-                    "{}: {polls:?} polls, {len} bytes",
-                    model.name()
-                );
+                assert!(polls.iter().sum::<usize>() <= 10, "{}: {polls:?} polls, {len} bytes", model.name());
                 assert_eq!(net.in_flight(0), 16, "the socket is full");
                 drop(client);
             }
@@ -181,10 +156,7 @@ fn a_hand_off_wakes_the_sender_that_waits_while_the_receiver_writes_for_it() {
             });
             sim.spawn_idle("receives", async move {
                 for _ in 0..choices.choose(60) {
-                    assert!(
-                        cut(receiver.receive(), 1).await.is_none(),
-                        "nothing is ever received"
-                    );
+                    assert!(cut(receiver.receive(), 1).await.is_none(), "nothing is ever received");
                     for _ in 0..choices.choose(4) {
                         yield_now().await;
                     }

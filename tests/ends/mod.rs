@@ -34,10 +34,7 @@ pub fn socket(sim: &Sim, stream: SimStream, config: Config) -> Socket {
 pub fn pair(sim: &Sim, net: net::Config, configs: [Config; 2]) -> (SimNet, [Socket; 2]) {
     let (net, server, client) = SimNet::new(sim, net);
     let [of_server, of_client] = configs;
-    (
-        net,
-        [socket(sim, server, of_server), socket(sim, client, of_client)],
-    )
+    (net, [socket(sim, server, of_server), socket(sim, client, of_client)])
 }
 
 /// A connection that reads what `from` wrote.

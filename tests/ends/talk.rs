@@ -135,9 +135,7 @@ impl Talk {
     pub fn chosen(choices: &Chooser, longest: usize) -> Self {
         let lengths = || {
             let count = choices.between(1, 4);
-            (0..count)
-                .map(|_| choices.between(ledger::SHORTEST, longest))
-                .collect()
+            (0..count).map(|_| choices.between(ledger::SHORTEST, longest)).collect()
         };
         let one_in_two = || [choices.one_in(2), choices.one_in(2)];
         Self {
@@ -188,24 +186,14 @@ impl Talk {
         }
         let outcome = sim.run();
         let seconds = u64::from(self.stalled);
-        assert_eq!(
-            outcome.elapsed.as_secs_f64(),
-            seconds as f64,
-            "something waited for an alarm"
-        );
+        assert_eq!(outcome.elapsed.as_secs_f64(), seconds as f64, "something waited for an alarm");
         self.check(&net, &books);
-        Talked {
-            outcome,
-            net,
-            pongs: pongs.map(|pongs| pongs.get()),
-        }
+        Talked { outcome, net, pongs: pongs.map(|pongs| pongs.get()) }
     }
 
     fn spawn(&self, sim: &Sim, part: Rc<Part>, halves: (Sender<SimStream>, Receiver<SimStream>)) {
-        const NAMES: [[&str; 3]; 2] = [
-            ["server", "server sends", "server receives"],
-            ["client", "client sends", "client receives"],
-        ];
+        const NAMES: [[&str; 3]; 2] =
+            [["server", "server sends", "server receives"], ["client", "client sends", "client receives"]];
         let end = part.end;
         let (sender, receiver) = halves;
         let again = part.clone();
@@ -240,11 +228,7 @@ impl Talk {
             assert_eq!(book.received_count(), self.lengths[end].len());
             let seen = wire::check_closed(FROM[end], &net.recorded(end));
             assert_eq!(wire::close_code(&seen), Some(1000));
-            let pings = seen
-                .events
-                .iter()
-                .filter(|event| matches!(event, Event::Ping(_)))
-                .count();
+            let pings = seen.events.iter().filter(|event| matches!(event, Event::Ping(_))).count();
             assert_eq!(pings, self.pings[end] * self.lengths[end].len());
             assert!(net.is_dropped(end), "end {end} keeps its stream after the close");
         }

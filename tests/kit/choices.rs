@@ -21,9 +21,7 @@ pub struct Seeded {
 
 impl Seeded {
     pub fn new(seed: u64) -> Self {
-        Self {
-            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d,
-        }
+        Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d }
     }
 
     pub fn next(&mut self) -> u64 {
@@ -65,23 +63,14 @@ impl Odometer {
 
     /// As [`each`](Self::each), but only the first `depth` decisions are tried in all ways; those after them are 0.
     pub fn each_beginning(depth: usize, most: u64, run: impl FnMut(&Chooser)) -> u64 {
-        Self::each_of(
-            Self {
-                depth: Some(depth),
-                ..Self::default()
-            },
-            most,
-            run,
-        )
+        Self::each_of(Self { depth: Some(depth), ..Self::default() }, most, run)
     }
 
     fn each_of(odometer: Self, most: u64, mut run: impl FnMut(&Chooser)) -> u64 {
         let odometer = Rc::new(RefCell::new(odometer));
         loop {
             odometer.borrow_mut().at = 0;
-            run(&Chooser {
-                source: odometer.clone(),
-            });
+            run(&Chooser { source: odometer.clone() });
             let mut odometer = odometer.borrow_mut();
             odometer.runs += 1;
             assert!(odometer.runs <= most, "more than {most} sequences of decisions");
@@ -131,19 +120,13 @@ pub struct Chooser {
 
 impl Chooser {
     pub fn seeded(seed: u64) -> Self {
-        Self {
-            source: Rc::new(RefCell::new(Seeded::new(seed))),
-        }
+        Self { source: Rc::new(RefCell::new(Seeded::new(seed))) }
     }
 
     /// One of `0..n`, without asking when `n` is 1.
     pub fn choose(&self, n: usize) -> usize {
         assert!(n > 0, "nothing to choose from");
-        if n == 1 {
-            0
-        } else {
-            self.source.borrow_mut().choose(n)
-        }
+        if n == 1 { 0 } else { self.source.borrow_mut().choose(n) }
     }
 
     /// True once in `n` times. The usual case is decision 0, so that an odometer starts with it.

@@ -28,25 +28,12 @@ fn pattern(id: u32, offset: usize) -> u8 {
 pub fn text(id: u32, len: usize) -> String {
     let mut text = format!("{id:08x}");
     assert!(len >= text.len(), "a text of {len} bytes cannot tell its number");
-    let alphabet = [
-        'a',
-        'é',
-        '€',
-        '😀',
-        '\u{7ff}',
-        '\u{800}',
-        '\u{ffff}',
-        '\u{10ffff}',
-    ];
+    let alphabet = ['a', 'é', '€', '😀', '\u{7ff}', '\u{800}', '\u{ffff}', '\u{10ffff}'];
     let mut at = id as usize;
     while text.len() < len {
         let next = alphabet[at % alphabet.len()];
         at += 1;
-        text.push(if text.len() + next.len_utf8() <= len {
-            next
-        } else {
-            'z'
-        });
+        text.push(if text.len() + next.len_utf8() <= len { next } else { 'z' });
     }
     text
 }
@@ -57,25 +44,12 @@ pub fn text(id: u32, len: usize) -> String {
 ///
 /// When any byte of it is not the right one.
 pub fn binary_id(payload: &[u8]) -> u32 {
-    assert!(
-        payload.len() >= SHORTEST,
-        "a payload of {} bytes: {payload:?}",
-        payload.len()
-    );
+    assert!(payload.len() >= SHORTEST, "a payload of {} bytes: {payload:?}", payload.len());
     let id = u32::from_be_bytes(payload[..4].try_into().unwrap());
     let expected = binary(id, payload.len());
     if payload != expected {
-        let at = payload
-            .iter()
-            .zip(&expected)
-            .position(|(is, should)| is != should)
-            .unwrap();
-        panic!(
-            "message {id}: byte {at} of {} is {}, not {}",
-            payload.len(),
-            payload[at],
-            expected[at]
-        );
+        let at = payload.iter().zip(&expected).position(|(is, should)| is != should).unwrap();
+        panic!("message {id}: byte {at} of {} is {}, not {}", payload.len(), payload[at], expected[at]);
     }
     id
 }
@@ -88,11 +62,7 @@ pub fn binary_id(payload: &[u8]) -> u32 {
 pub fn text_id(payload: &str) -> u32 {
     let id = payload.get(..8).and_then(|id| u32::from_str_radix(id, 16).ok());
     let id = id.unwrap_or_else(|| panic!("a text that tells no number: {payload:?}"));
-    assert_eq!(
-        payload,
-        text(id, payload.len()),
-        "message {id} is not as it was sent"
-    );
+    assert_eq!(payload, text(id, payload.len()), "message {id} is not as it was sent");
     id
 }
 
@@ -167,44 +137,22 @@ impl Ledger {
     /// may be missing, but nothing before it.
     pub fn settle_broken(&self) {
         self.check_order();
-        let last = self
-            .received
-            .last()
-            .and_then(|last| self.sent.iter().position(|(id, _)| id == last));
+        let last = self.received.last().and_then(|last| self.sent.iter().position(|(id, _)| id == last));
         for (id, sent) in &self.sent[..last.map_or(0, |last| last + 1)] {
             let arrived = self.received.contains(id);
-            assert!(
-                arrived || *sent != Sent::Certainly,
-                "message {id} is missing before others: {self:?}"
-            );
-            assert!(
-                !arrived || *sent != Sent::Never,
-                "message {id} was refused and arrived: {self:?}"
-            );
+            assert!(arrived || *sent != Sent::Certainly, "message {id} is missing before others: {self:?}");
+            assert!(!arrived || *sent != Sent::Never, "message {id} was refused and arrived: {self:?}");
         }
     }
 
     fn check_order(&self) {
-        let places: HashMap<u32, usize> = self
-            .sent
-            .iter()
-            .enumerate()
-            .map(|(place, (id, _))| (*id, place))
-            .collect();
-        assert_eq!(
-            places.len(),
-            self.sent.len(),
-            "a number was used twice: the test is wrong"
-        );
+        let places: HashMap<u32, usize> =
+            self.sent.iter().enumerate().map(|(place, (id, _))| (*id, place)).collect();
+        assert_eq!(places.len(), self.sent.len(), "a number was used twice: the test is wrong");
         let mut next = 0;
         for id in &self.received {
-            let place = *places
-                .get(id)
-                .unwrap_or_else(|| panic!("message {id} was never sent: {self:?}"));
-            assert!(
-                place >= next,
-                "message {id} arrived out of order or twice: {self:?}"
-            );
+            let place = *places.get(id).unwrap_or_else(|| panic!("message {id} was never sent: {self:?}"));
+            assert!(place >= next, "message {id} arrived out of order or twice: {self:?}");
             next = place + 1;
         }
     }

@@ -126,14 +126,7 @@ pub struct Config {
 
 impl Config {
     pub fn new(model: Model) -> Self {
-        Self {
-            model,
-            capacity: [64, 64],
-            chop: true,
-            noise: 200,
-            noise_one_in: 4,
-            close_sends_fin: true,
-        }
+        Self { model, capacity: [64, 64], chop: true, noise: 200, noise_one_in: 4, close_sends_fin: true }
     }
 
     #[must_use]
@@ -237,11 +230,7 @@ impl SimNet {
     /// A connection in `sim`, and its two ends.
     pub fn new(sim: &Sim, config: Config) -> (Self, SimStream, SimStream) {
         let core = sim.add_net(|id| {
-            let state = State {
-                pipes: Default::default(),
-                ends: Default::default(),
-                noise: config.noise,
-            };
+            let state = State { pipes: Default::default(), ends: Default::default(), noise: config.noise };
             Rc::new(NetCore {
                 id,
                 config,
@@ -255,14 +244,7 @@ impl SimNet {
             })
         });
         let net = Self { core: core.clone() };
-        (
-            net,
-            SimStream {
-                core: core.clone(),
-                end: 0,
-            },
-            SimStream { core, end: 1 },
-        )
+        (net, SimStream { core: core.clone(), end: 0 }, SimStream { core, end: 1 })
     }
 
     /// All bytes that end `end` ever put on the wire.
@@ -328,9 +310,7 @@ impl SimNet {
 
     /// Call number `nth` (from 0) of `op` at `end` does this instead of its work.
     pub fn fail(&self, end: usize, op: Op, nth: usize, fault: Fault) {
-        self.core.state.borrow_mut().ends[end]
-            .faults
-            .push((op, nth, fault));
+        self.core.state.borrow_mut().ends[end].faults.push((op, nth, fault));
     }
 
     /// How often `op` was called at `end`.
@@ -448,11 +428,7 @@ impl NetCore {
                     self.unregister(state, end, direction, wakes);
                 } else {
                     state.ends[end].slots[direction.index()].queued = true;
-                    self.queue.push(Item::Event {
-                        net: self.id,
-                        end,
-                        direction,
-                    });
+                    self.queue.push(Item::Event { net: self.id, end, direction });
                 }
             }
         }
@@ -483,9 +459,7 @@ impl NetCore {
     }
 
     fn forget(&self, state: &mut State, end: usize, direction: Direction, waker: &Waker) {
-        state.ends[end].slots[direction.index()]
-            .wanting
-            .retain(|wanting| !wanting.will_wake(waker));
+        state.ends[end].slots[direction.index()].wanting.retain(|wanting| !wanting.will_wake(waker));
     }
 
     /// The operation returns `Pending`: keeps the waker in the model's way.
@@ -502,9 +476,7 @@ impl NetCore {
         if !wanting.iter().any(|known| known.will_wake(waker)) {
             wanting.push(waker.clone());
         }
-        let old = state.ends[end].slots[slot.index()]
-            .registered
-            .replace(waker.clone());
+        let old = state.ends[end].slots[slot.index()].registered.replace(waker.clone());
         if self.config.model == Model::ReplaceAndWake
             && let Some(old) = old
             && !old.will_wake(waker)
@@ -520,11 +492,8 @@ impl NetCore {
         let this = &mut state.ends[end];
         let nth = this.calls[op as usize];
         this.calls[op as usize] += 1;
-        let fault = this
-            .faults
-            .iter()
-            .find(|(of, at, _)| *of == op && *at == nth)
-            .map(|(_, _, fault)| *fault);
+        let fault =
+            this.faults.iter().find(|(of, at, _)| *of == op && *at == nth).map(|(_, _, fault)| *fault);
         if self.config.model == Model::WakeInline {
             for direction in Direction::BOTH {
                 let registered = state.ends[end].slots[direction.index()].registered.is_some();
@@ -566,11 +535,7 @@ impl NetCore {
         cx: &mut Context<'_>,
         work: impl FnOnce(&mut State) -> Option<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let direction = if op == Op::Read {
-            Direction::Read
-        } else {
-            Direction::Write
-        };
+        let direction = if op == Op::Read { Direction::Read } else { Direction::Write };
         let mut wakes = Wakes::new();
         let result = {
             let mut state = self.state.borrow_mut();
@@ -599,10 +564,7 @@ impl NetCore {
         result
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the leaf of `operate`, cut out to be read alone"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the leaf of `operate`, cut out to be read alone")]
     fn work(
         &self,
         state: &mut State,
@@ -753,18 +715,14 @@ impl SimStream {
 impl AsyncRead for SimStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let end = self.end;
-        self.core.operate(end, Op::Read, buf.len(), cx, |state| {
-            self.core.read(state, end, buf)
-        })
+        self.core.operate(end, Op::Read, buf.len(), cx, |state| self.core.read(state, end, buf))
     }
 }
 
 impl AsyncWrite for SimStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let end = self.end;
-        self.core.operate(end, Op::Write, buf.len(), cx, |state| {
-            self.core.write(state, end, &[buf])
-        })
+        self.core.operate(end, Op::Write, buf.len(), cx, |state| self.core.write(state, end, &[buf]))
     }
 
     fn poll_write_vectored(
@@ -780,24 +738,18 @@ impl AsyncWrite for SimStream {
             all.retain(|buf| !buf.is_empty());
             all.truncate(1);
         }
-        self.core.operate(end, Op::Write, asked, cx, |state| {
-            self.core.write(state, end, &all)
-        })
+        self.core.operate(end, Op::Write, asked, cx, |state| self.core.write(state, end, &all))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let end = self.end;
-        let result = self
-            .core
-            .operate(end, Op::Flush, 0, cx, |state| self.core.flush(state, end));
+        let result = self.core.operate(end, Op::Flush, 0, cx, |state| self.core.flush(state, end));
         result.map(|result| result.map(drop))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let end = self.end;
-        let result = self
-            .core
-            .operate(end, Op::Close, 0, cx, |state| self.core.close(state, end));
+        let result = self.core.operate(end, Op::Close, 0, cx, |state| self.core.close(state, end));
         result.map(|result| result.map(drop))
     }
 }

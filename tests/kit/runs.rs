@@ -37,51 +37,26 @@ fn each_seed_in(name: &str, model: Model, runs: u64, test: &impl Fn(&Run)) {
     let seeds = number("SEED").map_or(0..runs, |seed| seed..seed + 1);
     for seed in seeds {
         let trace = Trace::default();
-        let _guard = Guard {
-            seed: Some(seed),
-            model,
-            name,
-            trace: trace.clone(),
-        };
-        test(&Run {
-            seed,
-            model,
-            choices: Chooser::seeded(seed),
-            trace,
-        });
+        let _guard = Guard { seed: Some(seed), model, name, trace: trace.clone() };
+        test(&Run { seed, model, choices: Chooser::seeded(seed), trace });
     }
 }
 
 /// Wraps one run of an enumerated script, so that a failure tells its place.
 pub fn enumerated(name: &str, model: Model, choices: &Chooser, test: impl FnOnce(&Run)) {
     let trace = Trace::default();
-    let _guard = Guard {
-        seed: None,
-        model,
-        name,
-        trace: trace.clone(),
-    };
-    test(&Run {
-        seed: 0,
-        model,
-        choices: choices.clone(),
-        trace,
-    });
+    let _guard = Guard { seed: None, model, name, trace: trace.clone() };
+    test(&Run { seed: 0, model, choices: choices.clone(), trace });
 }
 
 /// Whether single runs were asked for, so that counts over all of them mean nothing.
 pub fn is_replay() -> bool {
-    ["SEED", "MODEL", "RUNS"]
-        .iter()
-        .any(|name| env::var_os(name).is_some())
+    ["SEED", "MODEL", "RUNS"].iter().any(|name| env::var_os(name).is_some())
 }
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is not a number")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
 /// Prints how to replay, if dropped by a panic.
@@ -97,16 +72,10 @@ impl Drop for Guard<'_> {
         if std::thread::panicking() {
             eprintln!("{}", self.trace);
             match self.seed {
-                Some(seed) => eprintln!(
-                    "replay: SEED={seed} MODEL={} cargo test {}",
-                    self.model.name(),
-                    self.name
-                ),
-                None => eprintln!(
-                    "in {} with model {} (enumerated, no seed)",
-                    self.name,
-                    self.model.name()
-                ),
+                Some(seed) => {
+                    eprintln!("replay: SEED={seed} MODEL={} cargo test {}", self.model.name(), self.name)
+                }
+                None => eprintln!("in {} with model {} (enumerated, no seed)", self.name, self.model.name()),
             }
         }
     }

@@ -33,14 +33,7 @@ impl Script {
         let mut cuts: Vec<_> = cuts.into_iter().collect();
         cuts.push(bytes.len());
         cuts.dedup();
-        Self {
-            bytes,
-            cuts,
-            at: 0,
-            paused: [false; 2],
-            written: Rc::default(),
-            write_most: usize::MAX,
-        }
+        Self { bytes, cuts, at: 0, paused: [false; 2], written: Rc::default(), write_most: usize::MAX }
     }
 
     /// Writes take this many bytes at a time.
@@ -70,12 +63,7 @@ impl AsyncRead for Script {
         if self.pause(0, cx) {
             return Poll::Pending;
         }
-        let end = self
-            .cuts
-            .iter()
-            .copied()
-            .find(|cut| *cut > self.at)
-            .unwrap_or(self.at);
+        let end = self.cuts.iter().copied().find(|cut| *cut > self.at).unwrap_or(self.at);
         let count = (end - self.at).min(buf.len());
         buf[..count].copy_from_slice(&self.bytes[self.at..self.at + count]);
         self.at += count;
@@ -146,10 +134,7 @@ pub fn drive<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return result;
         }
-        assert!(
-            woken.0.swap(false, Ordering::Relaxed),
-            "it waits, and nothing will wake it"
-        );
+        assert!(woken.0.swap(false, Ordering::Relaxed), "it waits, and nothing will wake it");
     }
     panic!("no end after 10 million polls");
 }

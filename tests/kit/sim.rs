@@ -31,29 +31,12 @@ pub struct Trace {
 
 /// Kept as values and put in words only when a run fails: most runs do not.
 pub enum Note {
-    Poll {
-        task: usize,
-        name: &'static str,
-    },
-    Finished {
-        name: &'static str,
-    },
-    Dropped {
-        name: &'static str,
-    },
-    Event {
-        end: usize,
-        direction: Direction,
-    },
-    Io {
-        end: usize,
-        op: Op,
-        asked: usize,
-        did: Did,
-    },
-    Jump {
-        to: Duration,
-    },
+    Poll { task: usize, name: &'static str },
+    Finished { name: &'static str },
+    Dropped { name: &'static str },
+    Event { end: usize, direction: Direction },
+    Io { end: usize, op: Op, asked: usize, did: Did },
+    Jump { to: Duration },
     Said(String),
 }
 
@@ -111,11 +94,7 @@ pub struct Queue {
 #[derive(Clone, Copy)]
 pub enum Item {
     Task(usize),
-    Event {
-        net: usize,
-        end: usize,
-        direction: Direction,
-    },
+    Event { net: usize, end: usize, direction: Direction },
 }
 
 impl Queue {
@@ -222,9 +201,7 @@ impl Sim {
     }
 
     pub fn timer(&self) -> SimTimer {
-        SimTimer {
-            clock: self.inner.clock.clone(),
-        }
+        SimTimer { clock: self.inner.clock.clone() }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -268,24 +245,12 @@ impl Sim {
     ) -> TaskId {
         let mut tasks = self.inner.tasks.borrow_mut();
         let id = tasks.len();
-        let flag = Arc::new(TaskWaker {
-            id,
-            queued: AtomicBool::new(false),
-            queue: self.inner.queue.clone(),
-        });
+        let flag =
+            Arc::new(TaskWaker { id, queued: AtomicBool::new(false), queue: self.inner.queue.clone() });
         let waker = Waker::from(flag.clone());
         waker.wake_by_ref();
         let future = Some(future);
-        tasks.push(Task {
-            name,
-            future,
-            waker,
-            flag,
-            polls: 0,
-            kill_at: None,
-            ended: false,
-            may_park,
-        });
+        tasks.push(Task { name, future, waker, flag, polls: 0, kill_at: None, ended: false, may_park });
         TaskId(id)
     }
 
@@ -327,11 +292,7 @@ impl Sim {
     /// When a wake-up was lost, when a task that must finish did not, and when it takes too many steps.
     pub fn run(&self) -> Outcome {
         let outcome = self.run_unjudged();
-        assert!(
-            outcome.starved.is_empty(),
-            "lost wake-up: {}",
-            outcome.starved.join("; ")
-        );
+        assert!(outcome.starved.is_empty(), "lost wake-up: {}", outcome.starved.join("; "));
         assert!(
             outcome.parked.is_empty(),
             "nothing is ready and no alarm is set, but these tasks wait: {}",
@@ -383,19 +344,9 @@ impl Sim {
             }
         }
         let tasks = self.inner.tasks.borrow();
-        let parked = tasks
-            .iter()
-            .filter(|task| !task.ended && !task.may_park)
-            .map(|task| task.name)
-            .collect();
-        Outcome {
-            steps: polls + events,
-            polls,
-            events,
-            elapsed: self.elapsed(),
-            parked,
-            starved,
-        }
+        let parked =
+            tasks.iter().filter(|task| !task.ended && !task.may_park).map(|task| task.name).collect();
+        Outcome { steps: polls + events, polls, events, elapsed: self.elapsed(), parked, starved }
     }
 
     fn next_item(&self) -> Option<Item> {
@@ -414,10 +365,7 @@ impl Sim {
             task.flag.queued.store(false, Ordering::Relaxed);
             let Some(future) = task.future.take() else { return };
             task.polls += 1;
-            self.inner.trace.note(Note::Poll {
-                task: id,
-                name: task.name,
-            });
+            self.inner.trace.note(Note::Poll { task: id, name: task.name });
             (future, task.waker.clone())
         };
         let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
@@ -428,11 +376,7 @@ impl Sim {
             if poll.is_ready() || killed {
                 task.ended = true;
                 let name = task.name;
-                self.inner.trace.note(if killed {
-                    Note::Dropped { name }
-                } else {
-                    Note::Finished { name }
-                });
+                self.inner.trace.note(if killed { Note::Dropped { name } } else { Note::Finished { name } });
                 Some(future)
             } else {
                 task.future = Some(future);
@@ -444,22 +388,14 @@ impl Sim {
     }
 
     fn starved(&self) -> Vec<String> {
-        let nets: Vec<_> = self
-            .inner
-            .nets
-            .borrow()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
+        let nets: Vec<_> = self.inner.nets.borrow().iter().filter_map(Weak::upgrade).collect();
         nets.iter().flat_map(|net| net.starved()).collect()
     }
 
     fn poll_counts(&self) -> String {
         let tasks = self.inner.tasks.borrow();
-        let counts: Vec<_> = tasks
-            .iter()
-            .map(|task| format!("`{}` polled {} times", task.name, task.polls))
-            .collect();
+        let counts: Vec<_> =
+            tasks.iter().map(|task| format!("`{}` polled {} times", task.name, task.polls)).collect();
         counts.join(", ")
     }
 }
@@ -467,12 +403,7 @@ impl Sim {
 impl Drop for Inner {
     /// Tasks hold streams, streams hold the world: the circle is broken here, with nothing borrowed.
     fn drop(&mut self) {
-        let futures: Vec<_> = self
-            .tasks
-            .get_mut()
-            .iter_mut()
-            .map(|task| task.future.take())
-            .collect();
+        let futures: Vec<_> = self.tasks.get_mut().iter_mut().map(|task| task.future.take()).collect();
         drop(futures);
     }
 }
@@ -488,12 +419,7 @@ struct Clock {
 impl Clock {
     fn new() -> Self {
         let start = Instant::now();
-        Self {
-            start,
-            now: Cell::new(start),
-            alarms: RefCell::default(),
-            count: Cell::new(0),
-        }
+        Self { start, now: Cell::new(start), alarms: RefCell::default(), count: Cell::new(0) }
     }
 
     fn elapsed(&self) -> Duration {
@@ -526,10 +452,7 @@ impl Timer for SimTimer {
         let clock = self.clock.clone();
         let count = clock.count.get();
         clock.count.set(count + 1);
-        Some(Box::pin(Alarm {
-            clock,
-            key: (deadline, count),
-        }))
+        Some(Box::pin(Alarm { clock, key: (deadline, count) }))
     }
 }
 
@@ -545,10 +468,7 @@ impl Future for Alarm {
         if self.clock.now.get() >= self.key.0 {
             return Poll::Ready(());
         }
-        self.clock
-            .alarms
-            .borrow_mut()
-            .insert(self.key, cx.waker().clone());
+        self.clock.alarms.borrow_mut().insert(self.key, cx.waker().clone());
         Poll::Pending
     }
 }

@@ -20,11 +20,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub const NONE: Self = Self {
-        max_message: u64::MAX,
-        max_frame: u64::MAX,
-        max_fragments: u64::MAX,
-    };
+    pub const NONE: Self = Self { max_message: u64::MAX, max_frame: u64::MAX, max_fragments: u64::MAX };
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,20 +92,12 @@ struct Header {
 
 /// Reads all of `bytes`.
 pub fn read(from: From, limits: Limits, bytes: &[u8]) -> Seen {
-    let mut seen = Seen {
-        events: Vec::new(),
-        verdict: Verdict::Open,
-        frames: Vec::new(),
-    };
+    let mut seen = Seen { events: Vec::new(), verdict: Verdict::Open, frames: Vec::new() };
     // The message under way: its opcode, its payload so far, its frames so far.
     let mut message: Option<(u8, Vec<u8>, u64)> = None;
     let mut rest = bytes;
     loop {
-        seen.verdict = if message.is_some() {
-            Verdict::InMessage
-        } else {
-            Verdict::Open
-        };
+        seen.verdict = if message.is_some() { Verdict::InMessage } else { Verdict::Open };
         if rest.is_empty() {
             return seen;
         }
@@ -148,17 +136,9 @@ fn step(
 
     let body = &bytes[header.header_len..];
     let whole = body.len() as u64 >= header.payload_len;
-    let body = if whole {
-        &body[..header.payload_len as usize]
-    } else {
-        body
-    };
+    let body = if whole { &body[..header.payload_len as usize] } else { body };
     let payload = unmask(header.key, body);
-    let frame = Frame {
-        fin: header.fin,
-        opcode: header.opcode,
-        payload: payload.clone(),
-    };
+    let frame = Frame { fin: header.fin, opcode: header.opcode, payload: payload.clone() };
 
     if header.opcode >= 8 {
         if !whole {
@@ -185,8 +165,7 @@ fn step(
     if !last {
         *message = Some((kind, all, count + 1));
     } else if kind == TEXT {
-        seen.events
-            .push(Event::Text(String::from_utf8(all).expect("judged")));
+        seen.events.push(Event::Text(String::from_utf8(all).expect("judged")));
     } else {
         seen.events.push(Event::Binary(all));
     }
@@ -211,9 +190,7 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, Broken> {
     }
     let payload_len = match extended {
         0 => u64::from(short_len),
-        _ => bytes[2..2 + extended]
-            .iter()
-            .fold(0, |len, byte| len << 8 | u64::from(*byte)),
+        _ => bytes[2..2 + extended].iter().fold(0, |len, byte| len << 8 | u64::from(*byte)),
     };
     if first & 0x70 != 0 {
         return Err(broken(1002, "reserved bit"));
@@ -225,13 +202,7 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, Broken> {
         _ => {}
     }
     let key = masked.then(|| bytes[header_len - 4..header_len].try_into().unwrap());
-    Ok(Some(Header {
-        fin: first & 0x80 != 0,
-        opcode: first & 0x0f,
-        key,
-        payload_len,
-        header_len,
-    }))
+    Ok(Some(Header { fin: first & 0x80 != 0, opcode: first & 0x0f, key, payload_len, header_len }))
 }
 
 fn judge_header(
@@ -303,10 +274,7 @@ pub fn may_travel(code: u16) -> bool {
 
 fn unmask(key: Option<[u8; 4]>, body: &[u8]) -> Vec<u8> {
     let key = key.unwrap_or([0; 4]);
-    body.iter()
-        .enumerate()
-        .map(|(i, byte)| byte ^ key[i % 4])
-        .collect()
+    body.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect()
 }
 
 /// A frame as bytes, legal or not: `first` is its first byte.
@@ -342,10 +310,5 @@ pub fn frame(from: From, fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A Close as bytes.
 pub fn close(from: From, code: u16, reason: &str) -> Vec<u8> {
-    frame(
-        from,
-        true,
-        CLOSE,
-        &[&code.to_be_bytes(), reason.as_bytes()].concat(),
-    )
+    frame(from, true, CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }

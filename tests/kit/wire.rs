@@ -24,16 +24,10 @@ pub fn check_broken(from: From, bytes: &[u8]) -> Seen {
     let seen = slow::read(from, Limits::NONE, bytes);
     match &seen.verdict {
         Verdict::Fault { code, rule } => {
-            panic!(
-                "{from:?} wrote what breaks a rule: {rule} ({code}), after {:?}",
-                brief(&seen.events)
-            )
+            panic!("{from:?} wrote what breaks a rule: {rule} ({code}), after {:?}", brief(&seen.events))
         }
         Verdict::Closed { rest } if *rest > 0 => {
-            panic!(
-                "{from:?} wrote {rest} bytes after its Close: {:?}",
-                brief(&seen.events)
-            )
+            panic!("{from:?} wrote {rest} bytes after its Close: {:?}", brief(&seen.events))
         }
         _ => seen,
     }
@@ -42,11 +36,19 @@ pub fn check_broken(from: From, bytes: &[u8]) -> Seen {
 /// As [`check`], and there is a Close.
 pub fn check_closed(from: From, bytes: &[u8]) -> Seen {
     let seen = check(from, bytes);
-    assert!(
-        matches!(seen.verdict, Verdict::Closed { .. }),
-        "{from:?} never wrote a Close"
-    );
+    assert!(matches!(seen.verdict, Verdict::Closed { .. }), "{from:?} never wrote a Close");
     seen
+}
+
+/// Every message that begins ends, too: a Close may legally come inside one, but not from us.
+///
+/// # Panics
+///
+/// When that is not so.
+pub fn no_message_is_cut(seen: &Seen) {
+    let begun = seen.frames.iter().filter(|frame| matches!(frame.opcode, slow::TEXT | slow::BINARY)).count();
+    let ended = seen.events.iter().filter(|event| matches!(event, Event::Text(_) | Event::Binary(_))).count();
+    assert_eq!(begun, ended, "messages that began, and that ended");
 }
 
 /// The code of the Close, if there is a Close with one.
