@@ -103,8 +103,8 @@ fn good(from: From, choices: &Chooser) -> Vec<u8> {
                 bytes.extend(slow::frame(from, true, PING, b"between"));
                 bytes.extend(slow::frame(from, true, CONTINUATION, &text.as_bytes()[at..]));
             }
-            3 => bytes.extend(slow::frame(from, true, PING, text[..8].as_bytes())),
-            _ => bytes.extend(slow::frame(from, true, PONG, text[..8].as_bytes())),
+            3 => bytes.extend(slow::frame(from, true, PING, &text.as_bytes()[..8])),
+            _ => bytes.extend(slow::frame(from, true, PONG, &text.as_bytes()[..8])),
         }
     }
     bytes

@@ -319,11 +319,11 @@ fn judge(case: Case, net: &SimNet, heard: &[u8], returned: &[(Duration, Result<(
     assert!(net.is_dropped(case.end), "the stream is not let go");
     let written = net.recorded(case.end);
     let poisoned = returned.iter().any(|(_, result)| matches!(result, Err(Error::SendLeaked)));
-    for end in 0..2 {
+    for (end, from) in FROM.into_iter().enumerate() {
         if !matches!(case.peer, Peer::Receives | Peer::ClosesToo) && end != case.end {
             continue;
         }
-        wire::check_broken(FROM[end], &net.recorded(end));
+        wire::check_broken(from, &net.recorded(end));
     }
     for (time, result) in returned {
         assert!(*time <= DEADLINE, "returned after {time:?}: {result:?}");

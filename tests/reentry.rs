@@ -199,8 +199,8 @@ fn halves_and_sends_dropped_from_inside_a_poll_of_their_stream_cut_nothing() {
             });
             let outcome = sim.run();
             assert!(outcome.elapsed <= Duration::from_secs(5));
-            for end in 0..2 {
-                wire::check_broken(FROM[end], &net.recorded(end));
+            for (end, from) in FROM.into_iter().enumerate() {
+                wire::check_broken(from, &net.recorded(end));
             }
             if only_the_sender {
                 // Its receiver lives and finishes what it began, also the message that was going out just then.
