@@ -746,7 +746,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                         *written = written.saturating_add(state.outbound.advance_direct(count));
                     }
                     self.wrote(Some(Slot::Sender));
-                    if !self.state.borrow().outbound.is_direct() {
+                    // A message that lacks its end was cut by `close_now`: that is an error, found above.
+                    if !self.state.borrow().outbound.is_direct() && *written == payload.len() {
                         // What was queued behind it, and the flush.
                         self.drive(Some(Slot::Sender));
                         return Poll::Ready(self.broken().map_or(Ok(()), Err));
@@ -766,7 +767,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             None | Some(Error::Closed(_) | Error::EndOfStream { .. }) => state.output != Output::Open,
             Some(_) => true,
         };
-        // `close_now` may have ended it between two of its fragments.
+        // `close_now` may have ended it, between two of its fragments or at the end of one.
         if over || !state.outbound.is_direct() {
             Some(state.cause.as_ref().map_or(Error::Closing, Error::duplicate))
         } else {

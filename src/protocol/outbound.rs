@@ -463,8 +463,10 @@ impl Outbound {
         self.ready.clear();
         self.tail = Vec::new();
         self.pong = None;
-        if self.direct.as_ref().is_some_and(|direct| !direct.is_inside_frame()) {
-            self.direct = None;
+        match &mut self.direct {
+            // The fragment that has begun is the last; the header that it had never says so.
+            Some(direct) if direct.is_inside_frame() => direct.message_left = 0,
+            _ => self.direct = None,
         }
         if let Some(mut chunk) = begun {
             chunk.cut();
@@ -691,8 +693,14 @@ impl Outbound {
         if rest == Rest::Frame {
             self.discard();
         }
-        let (of_frame, mut of_message) =
+        // A Pong between two fragments that has begun is finished first.
+        let begun = match self.place {
+            Place::InsideFrame if self.lent == Lent::Nothing => self.ready.pop_front(),
+            _ => None,
+        };
+        let (of_frame, of_message) =
             unwritten.split_at_checked(direct.fragment_left).unwrap_or((unwritten, &[]));
+        let mut of_message = of_message.get(..direct.message_left).unwrap_or_default();
         let mut chunks = VecDeque::new();
         let mut bytes = direct.header.as_slice().get(direct.header_written..).unwrap_or_default().to_vec();
         bytes.extend_from_slice(of_frame);
@@ -714,6 +722,9 @@ impl Outbound {
         }
         self.queued = self.queued.saturating_add(total(&chunks));
         chunks.append(&mut self.ready);
+        if let Some(begun) = begun {
+            chunks.push_front(begun);
+        }
         self.ready = chunks;
         // A frame that is finished and is the last one ends its message, too.
         rest == Rest::Frame && !(inside && direct.message_left == 0)

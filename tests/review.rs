@@ -1,0 +1,356 @@
+//! Faults that a reading of the code with hostile eyes found, each kept here as what should have been true.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::as_conversions,
+    reason = "a test fails by panicking, and counts small numbers"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use unsync_websocket::protocol::{MessageKind, Outbound};
+use unsync_websocket::{
+    CloseCode, Config, EncodedFrame, Error, Incoming, NoTimer, QueueHandle, Role, Sleep, Timer, WebSocket,
+};
+use unsync_websocket_test_alloc::{Counting, Scope};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// --- a stream of which every call is scripted ---------------------------------------------------------------------
+
+#[derive(Default)]
+struct Script {
+    /// What reads return, one entry a call; `Pending` when there is none.
+    reads: RefCell<VecDeque<io::Result<Vec<u8>>>>,
+    write_faults: RefCell<VecDeque<io::Error>>,
+    written: RefCell<Vec<u8>>,
+    /// Bytes that writes still take.
+    room: Cell<usize>,
+    read_calls: Cell<usize>,
+    /// As TLS may: writes wait for something to be read.
+    write_needs_read: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    dropped: Cell<bool>,
+    /// A buffer for a read had something in it.
+    soiled: Cell<bool>,
+}
+
+impl Script {
+    fn new() -> Rc<Self> {
+        let script = Self::default();
+        script.room.set(usize::MAX);
+        Rc::new(script)
+    }
+
+    fn say(&self, bytes: &[u8]) {
+        self.reads.borrow_mut().push_back(Ok(bytes.to_vec()));
+        self.wake();
+    }
+
+    fn give_room(&self, room: usize) {
+        self.room.set(room);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn take_written(&self) -> Vec<u8> {
+        self.written.take()
+    }
+}
+
+struct Stream(Rc<Script>);
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let script = &self.0;
+        script.read_calls.set(script.read_calls.get() + 1);
+        if buf.iter().any(|byte| *byte != 0) {
+            script.soiled.set(true);
+        }
+        let next = script.reads.borrow_mut().pop_front();
+        match next {
+            None => {
+                *script.waker.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            Some(Ok(bytes)) => {
+                script.write_needs_read.set(false);
+                // Like async-net's: whoever waited is forgotten when somebody succeeds.
+                *script.waker.borrow_mut() = None;
+                buf[..bytes.len()].copy_from_slice(&bytes);
+                Poll::Ready(Ok(bytes.len()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let script = &self.0;
+        if let Some(fault) = script.write_faults.borrow_mut().pop_front() {
+            return Poll::Ready(Err(fault));
+        }
+        let mut taken = 0;
+        if !script.write_needs_read.get() {
+            for buf in bufs {
+                let len = buf.len().min(script.room.get() - taken);
+                script.written.borrow_mut().extend_from_slice(&buf[..len]);
+                taken += len;
+            }
+        }
+        script.room.set(script.room.get() - taken);
+        if taken == 0 {
+            *script.waker.borrow_mut() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.dropped.set(true);
+    }
+}
+
+fn connect(config: Config) -> (Rc<Script>, WebSocket<Stream>) {
+    connect_at(config, NoTimer)
+}
+
+fn connect_at(config: Config, timer: impl Timer) -> (Rc<Script>, WebSocket<Stream>) {
+    let script = Script::new();
+    let stream = Stream(Rc::clone(&script));
+    let websocket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), timer);
+    (script, websocket)
+}
+
+/// A short frame as a client sends it, with a masking key of zeros.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first, 0x80 | payload.len() as u8, 0, 0, 0, 0];
+    assert!(payload.len() < 126);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// First byte and payload length of each frame that a server wrote; panics if it does not parse to its end.
+fn frames(mut wire: &[u8]) -> Vec<(u8, usize)> {
+    let mut found = Vec::new();
+    while !wire.is_empty() {
+        let (len, header) = match wire[1] {
+            126 => (usize::from(u16::from_be_bytes([wire[2], wire[3]])), 4),
+            127 => (u64::from_be_bytes(wire[2..10].try_into().unwrap()) as usize, 10),
+            len => (usize::from(len), 2),
+        };
+        found.push((wire[0], len));
+        wire = &wire[header + len..];
+    }
+    found
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A task polled by hand.
+struct Hand {
+    wakes: Arc<Wakes>,
+    waker: Waker,
+}
+
+impl Hand {
+    fn new() -> Self {
+        let wakes = Arc::new(Wakes::default());
+        Self { waker: Waker::from(Arc::clone(&wakes)), wakes }
+    }
+
+    fn poll<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Polls a future that is made and dropped for the occasion.
+    fn once<F: Future>(&self, future: F) -> Poll<F::Output> {
+        self.poll(pin!(future))
+    }
+
+    fn wakes(&self) -> usize {
+        self.wakes.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+#[track_caller]
+fn ready<R>(poll: Poll<R>) -> R {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+/// A clock that is set by hand.
+#[derive(Clone)]
+struct Clock(Rc<(Cell<Instant>, RefCell<Vec<Waker>>)>);
+
+impl Clock {
+    fn new() -> Self {
+        Self(Rc::new((Cell::new(Instant::now()), RefCell::default())))
+    }
+
+    fn pass(&self, time: Duration) {
+        self.0.0.set(self.0.0.get() + time);
+        self.0.1.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Timer for Clock {
+    fn now(&self) -> Instant {
+        self.0.0.get()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Option<Sleep> {
+        let clock = self.clone();
+        Some(Box::pin(std::future::poll_fn(move |cx| {
+            if clock.now() >= deadline {
+                return Poll::Ready(());
+            }
+            clock.0.1.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })))
+    }
+}
+
+// --- frames --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_pong_that_is_half_written_between_fragments_is_finished_before_the_rest_of_a_dropped_send() {
+    for sent_of_pong in 1..5 {
+        let (script, websocket) = connect(Config::new().fragment(20_000));
+        let (mut sender, mut receiver) = websocket.split();
+        let (hand, large) = (Hand::new(), vec![5; 50_000]);
+        script.room.set(10);
+        {
+            let mut send = pin!(sender.send(&large));
+            assert!(hand.poll(send.as_mut()).is_pending());
+            script.say(&masked(0x89, b"???"));
+            assert!(hand.once(receiver.receive()).is_pending());
+            script.give_room(20_004 - 10 + sent_of_pong);
+            assert!(hand.poll(send.as_mut()).is_pending());
+        }
+        script.give_room(usize::MAX);
+        assert!(hand.once(receiver.receive()).is_pending());
+        let wire = script.take_written();
+        assert_eq!(frames(&wire), [(0x02, 20_000), (0x8A, 3), (0x00, 20_000), (0x80, 10_000)]);
+    }
+}
+
+#[test]
+fn close_now_lets_out_the_frame_that_has_begun_and_not_the_rest_of_a_large_message() {
+    for dropped in [false, true] {
+        let (script, websocket) = connect(Config::new().fragment(20_000));
+        let (mut sender, mut receiver) = websocket.split();
+        let (hand, large) = (Hand::new(), vec![5; 50_000]);
+        script.room.set(10_000);
+        {
+            let mut send = pin!(sender.send(&large));
+            assert!(hand.poll(send.as_mut()).is_pending());
+            assert!(hand.once(receiver.close_now(CloseCode::TRY_AGAIN_LATER, "")).is_pending());
+            script.give_room(usize::MAX);
+            if !dropped {
+                assert!(matches!(ready(hand.poll(send)), Err(Error::Closing)), "it was not sent");
+            }
+        }
+        assert!(hand.once(receiver.close()).is_pending());
+        let wire = script.take_written();
+        assert_eq!(frames(&wire), [(0x02, 20_000), (0x88, 2)]);
+        assert_eq!(wire[wire.len() - 2..], 1013_u16.to_be_bytes());
+    }
+}
+
+// --- corks ---------------------------------------------------------------------------------------------------------
+
+// --- wakes ---------------------------------------------------------------------------------------------------------
+
+/// The same over a socket of async-io, whose directions are independent: there the receiver is not woken by every write.
+#[cfg(unix)]
+
+// --- endings -------------------------------------------------------------------------------------------------------
+
+// --- memory --------------------------------------------------------------------------------------------------------
+
+// --- other people's code ---------------------------------------------------------------------------------------------
+
+thread_local! {
+    static HANDLE: RefCell<Option<QueueHandle<Stream>>> = const { RefCell::new(None) };
+}
+
+/// A stream's error that uses the connection while it is printed and while it is dropped.
+#[derive(Debug)]
+struct Meddler;
+
+impl Meddler {
+    fn meddle() {
+        HANDLE.with_borrow(|handle| {
+            if let Some(handle) = handle {
+                let _refused = handle.queue(&EncodedFrame::text("x"));
+            }
+        });
+    }
+}
+
+impl fmt::Display for Meddler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Self::meddle();
+        f.write_str("meddler")
+    }
+}
+
+impl std::error::Error for Meddler {}
+
+impl Drop for Meddler {
+    fn drop(&mut self) {
+        Self::meddle();
+    }
+}
