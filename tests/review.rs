@@ -309,6 +309,27 @@ fn close_now_lets_out_the_frame_that_has_begun_and_not_the_rest_of_a_large_messa
     }
 }
 
+#[test]
+fn one_batch_is_out_at_a_time() {
+    let mut outbound = Outbound::server();
+    outbound.push(MessageKind::Text, b"one");
+    outbound.push(MessageKind::Text, b"two");
+    let batch = outbound.take().unwrap();
+    // All of this happens while the stream is being written.
+    outbound.push(MessageKind::Text, b"three");
+    assert!(outbound.take().is_none());
+    outbound.close_now(None);
+    outbound.put_back(batch, 2);
+    assert_eq!(outbound.queued(), 3, "the rest of the frame that had begun");
+    let mut wire = Vec::new();
+    while let Some(batch) = outbound.take() {
+        wire.extend_from_slice(batch.first());
+        let written = batch.first().len();
+        outbound.put_back(batch, written);
+    }
+    assert_eq!(wire, b"one\x88\0");
+}
+
 // --- corks ---------------------------------------------------------------------------------------------------------
 
 // --- wakes ---------------------------------------------------------------------------------------------------------

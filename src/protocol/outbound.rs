@@ -479,12 +479,15 @@ impl Outbound {
         self.queued = total(&self.ready);
     }
 
-    /// The bytes to be written next; `None` if there are none, or if a message that is being written from where
-    /// it lies has to go on first.
+    /// The bytes to be written next; `None` if there are none, if a message that is being written from where
+    /// it lies has to go on first, or while a batch is out.
     ///
     /// The batch has to be [put back](Self::put_back), with the count of bytes that were written.
     #[must_use]
     pub fn take(&mut self) -> Option<Batch> {
+        if self.lent != Lent::Nothing {
+            return None;
+        }
         let batch = match self.place {
             // The frame that has begun comes first, and alone if something other than what is queued behind it goes next:
             // a Pong that waits, or the next fragment of a direct message, for which this frame was a Pong between.
