@@ -336,10 +336,39 @@ fn one_batch_is_out_at_a_time() {
 
 /// The same over a socket of async-io, whose directions are independent: there the receiver is not woken by every write.
 #[cfg(unix)]
-
 // --- endings -------------------------------------------------------------------------------------------------------
 
 // --- memory --------------------------------------------------------------------------------------------------------
+#[test]
+fn tiny_frames_that_come_one_by_one_cost_no_more_than_the_outbox() {
+    let (script, websocket) = connect(Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    let (handle, hand) = (sender.queue_handle(), Hand::new());
+    script.room.set(0);
+    assert!(hand.once(receiver.receive()).is_pending());
+    let (ping, frame) = (masked(0x89, b""), EncodedFrame::text(""));
+    for turn in 0..3 {
+        let scope = Scope::new();
+        let before = sender.queued_bytes();
+        for _ in 0..5000 {
+            match turn {
+                0 => {
+                    script.say(&ping);
+                    assert!(hand.once(receiver.receive()).is_pending());
+                }
+                1 => handle.queue(&frame).unwrap(),
+                _ => ready(hand.once(sender.send(""))).unwrap(),
+            }
+        }
+        assert_eq!(sender.queued_bytes() - before, 10_000);
+        assert!(scope.live() < 3 * 10_000 + 4096, "{} bytes for 10,000", scope.live());
+    }
+    script.give_room(usize::MAX);
+    assert!(hand.once(receiver.receive()).is_pending());
+    let wire = script.take_written();
+    let expected = [&b"\x8A\0".repeat(5000)[..], &b"\x81\0".repeat(10_000)].concat();
+    assert!(wire == expected, "in order");
+}
 
 // --- other people's code ---------------------------------------------------------------------------------------------
 

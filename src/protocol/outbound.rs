@@ -378,7 +378,7 @@ impl Outbound {
             rest.split_at_checked(self.fragment).filter(|(_, after)| !after.is_empty())
         {
             self.append(opcode, Fin::No, piece);
-            // A chunk ends here, so that a Pong can go between.
+            // A chunk ends here, so that a Pong can go between (unless they are short).
             self.seal();
             (opcode, rest) = (OpCode::Continuation, after);
         }
@@ -587,10 +587,18 @@ impl Outbound {
         }
     }
 
-    /// Ends the chunk that is being filled.
+    /// Ends the chunk that is being filled. A short one joins the one before it: frames that come one by one while nothing can be
+    /// written must not cost a buffer each.
     fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            self.ready.push_back(Chunk::Frames { bytes: std::mem::take(&mut self.tail), at: 0 });
+        if self.tail.is_empty() {
+            return;
+        }
+        let tail = std::mem::take(&mut self.tail);
+        match self.ready.back_mut() {
+            Some(Chunk::Frames { bytes, .. }) if bytes.len().saturating_add(tail.len()) <= KEEP => {
+                bytes.extend_from_slice(&tail);
+            }
+            _ => self.ready.push_back(Chunk::Frames { bytes: tail, at: 0 }),
         }
     }
 
