@@ -332,6 +332,29 @@ fn one_batch_is_out_at_a_time() {
 
 // --- corks ---------------------------------------------------------------------------------------------------------
 
+#[test]
+fn what_was_sent_in_a_cork_leaves_though_the_halves_end_with_the_work() {
+    let (script, websocket) = connect(Config::new());
+    let cork = websocket.cork_handle();
+    let (mut sender, mut receiver) = websocket.split();
+    script.say(&masked(0x88, b"\x03\xE8"));
+    let work = async move {
+        sender.send("bye").await.unwrap();
+        assert!(matches!(receiver.receive().await.unwrap(), Incoming::Close(_)));
+    };
+    ready(Hand::new().once(cork.scope(work)));
+    assert_eq!(script.take_written(), b"\x81\x03bye\x88\x02\x03\xE8");
+    assert!(script.dropped.get());
+}
+
+#[test]
+fn a_stream_is_taken_back_inside_a_cork_too() {
+    let (script, websocket) = connect(Config::new());
+    let cork = websocket.cork_handle();
+    let stream = ready(Hand::new().once(cork.scope(async { websocket.into_inner() })));
+    assert!(stream.is_some() && !script.dropped.get());
+}
+
 // --- wakes ---------------------------------------------------------------------------------------------------------
 
 /// The same over a socket of async-io, whose directions are independent: there the receiver is not woken by every write.

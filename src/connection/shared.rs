@@ -194,8 +194,10 @@ impl<T> Shared<T> {
         Ref::filter_map(self.stream.try_borrow().ok()?, Option::as_ref).ok()
     }
 
-    pub(crate) fn into_stream(self) -> Option<T> {
-        self.stream.into_inner()
+    /// Takes the stream away; nothing is written any more.
+    pub(crate) fn take_stream(&self) -> Option<T> {
+        self.state.borrow_mut().output = Output::Broken;
+        self.stream.try_borrow_mut().ok()?.take()
     }
 
     /// The peer's Close, if that is how it ended.
