@@ -357,11 +357,66 @@ fn a_stream_is_taken_back_inside_a_cork_too() {
 
 // --- wakes ---------------------------------------------------------------------------------------------------------
 
+#[test]
+fn a_read_that_lets_writes_go_on_wakes_a_large_send() {
+    let (script, websocket) = connect(Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    let (sends, receives, large) = (Hand::new(), Hand::new(), vec![5; 50_000]);
+    script.room.set(10_000);
+    let mut send = pin!(sender.send(&large));
+    assert!(sends.poll(send.as_mut()).is_pending());
+    script.write_needs_read.set(true);
+    script.give_room(usize::MAX);
+    assert!(sends.poll(send.as_mut()).is_pending());
+    // What was written before is flushed by the first poll of the receiver.
+    assert!(receives.once(receiver.receive()).is_pending());
+    assert!(sends.poll(send.as_mut()).is_pending());
+    sends.wakes();
+    script.reads.borrow_mut().push_back(Ok(masked(0x81, b"hi")));
+    assert_eq!(ready(receives.once(receiver.receive())).unwrap(), Incoming::Message("hi".into()));
+    assert!(sends.wakes() > 0, "the read has used up what the write waited for");
+    ready(sends.poll(send)).unwrap();
+}
+
 /// The same over a socket of async-io, whose directions are independent: there the receiver is not woken by every write.
 #[cfg(unix)]
+#[test]
+fn a_receiver_that_closes_hears_at_once_that_the_sender_has_written_everything() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use async_io::{Async, block_on};
+    use futures_lite::future::zip;
+
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    let stream = Async::new(ours).unwrap();
+    let websocket = WebSocket::from_handshaken(stream, Role::Server, Config::new(), Vec::new());
+    let (mut sender, mut receiver) = websocket.split();
+    peer.write_all(&masked(0x88, b"\x03\xE8")).unwrap();
+    let reading = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).unwrap();
+        all
+    });
+    let large = vec![5; 4 << 20];
+    let closing = async {
+        async_io::Timer::after(Duration::from_millis(50)).await;
+        assert!(matches!(receiver.receive().await.unwrap(), Incoming::Close(_)));
+        receiver.close().await
+    };
+    let start = Instant::now();
+    let (closed, sent) = block_on(zip(closing, sender.send(&large)));
+    sent.unwrap();
+    closed.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(3), "it closed after {:?}", start.elapsed());
+    assert!(reading.join().unwrap().ends_with(b"\x88\x02\x03\xE8"));
+}
+
 // --- endings -------------------------------------------------------------------------------------------------------
 
 // --- memory --------------------------------------------------------------------------------------------------------
+
 #[test]
 fn tiny_frames_that_come_one_by_one_cost_no_more_than_the_outbox() {
     let (script, websocket) = connect(Config::new());

@@ -244,13 +244,24 @@ impl<T> Shared<T> {
     /// Bytes were written, or flushed: there may be room for a sender that waits. And on a stream of which we know nothing, what
     /// the receiver waits for may have been the very readiness that was used up now: TLS reads may write, and async-net forgets
     /// whoever waited when somebody else succeeds. The two directions of a bare socket have nothing to do with each other,
-    /// and there a needless turn of the receiver would cost a system call.
+    /// and there a needless turn of the receiver would cost a system call; unless the connection is being closed, and it waits for
+    /// just this.
     fn wrote(&self, me: Option<Slot>) {
         if me != Some(Slot::Sender) && self.parked.sender.get() {
             self.hub.wake_slot(Slot::Sender);
         }
-        if me != Some(Slot::Receiver) && self.parked.receiver.get() && !self.is_bare_socket() {
-            self.hub.wake_slot(Slot::Receiver);
+        if me != Some(Slot::Receiver) && self.parked.receiver.get() {
+            let only_reads = self.is_bare_socket() && self.state.borrow().outbound.is_open();
+            if !only_reads {
+                self.hub.wake_slot(Slot::Receiver);
+            }
+        }
+    }
+
+    /// Bytes were read. The same holds the other way round: TLS writes may wait for a read.
+    fn read_some(&self) {
+        if self.parked.sender.get() && !self.is_bare_socket() {
+            self.hub.wake_slot(Slot::Sender);
         }
     }
 
@@ -494,7 +505,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         };
         Poll::Ready(match result {
             Ok(0) => ReadOutcome::EndOfStream,
-            Ok(count) => ReadOutcome::Bytes(count),
+            Ok(count) => {
+                self.read_some();
+                ReadOutcome::Bytes(count)
+            }
             Err(error) => {
                 log::debug!("websocket: read failed: {error}");
                 self.finish(Error::Io(error));
