@@ -358,6 +358,26 @@ fn a_stream_is_taken_back_inside_a_cork_too() {
 // --- wakes ---------------------------------------------------------------------------------------------------------
 
 #[test]
+fn the_poll_form_of_close_wakes_nobody_once_the_close_is_asked_for() {
+    let (_script, websocket) = connect(Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    let (one, two) = (Hand::new(), Hand::new());
+    let poll_receiver = |receiver: &mut unsync_websocket::Receiver<Stream>| {
+        receiver.poll_close(&mut Context::from_waker(&two.waker)).is_pending()
+    };
+    for _ in 0..3 {
+        assert!(sender.poll_close(&mut Context::from_waker(&one.waker)).is_pending());
+        assert!(poll_receiver(&mut receiver));
+    }
+    one.wakes();
+    two.wakes();
+    assert!(poll_receiver(&mut receiver));
+    assert_eq!((one.wakes(), two.wakes()), (0, 0), "nothing has happened");
+    assert!(sender.poll_close(&mut Context::from_waker(&one.waker)).is_pending());
+    assert_eq!((one.wakes(), two.wakes()), (0, 0), "nothing has happened");
+}
+
+#[test]
 fn a_read_that_lets_writes_go_on_wakes_a_large_send() {
     let (script, websocket) = connect(Config::new());
     let (mut sender, mut receiver) = websocket.split();

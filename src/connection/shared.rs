@@ -795,9 +795,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// Queues our Close after everything accepted so far. The first one counts.
     pub(crate) fn request_close(&self, frame: Option<&CloseFrame>) {
-        self.state.borrow_mut().outbound.close(frame);
+        let is_first = {
+            let outbound = &mut self.state.borrow_mut().outbound;
+            let is_first = outbound.is_open();
+            outbound.close(frame);
+            is_first
+        };
         self.arm();
-        self.hand_off(None);
+        if is_first {
+            self.hand_off(None);
+        }
     }
 
     /// Drops what has not begun to leave, and queues our Close.
