@@ -348,6 +348,25 @@ fn what_was_sent_in_a_cork_leaves_though_the_halves_end_with_the_work() {
 }
 
 #[test]
+fn a_parked_scope_writes_the_rest_of_a_send_that_another_task_dropped() {
+    let (script, websocket) = connect(Config::new().fragment(100));
+    let cork = websocket.cork_handle();
+    let (mut sender, receiver) = websocket.split();
+    let (work, other, large) = (Hand::new(), Hand::new(), vec![5; 20_000]);
+    let mut scope = pin!(cork.scope(std::future::pending::<()>()));
+    assert!(work.poll(scope.as_mut()).is_pending());
+    {
+        let mut send = pin!(sender.send(&large));
+        // It yields, for it has written many fragments, and waits for nothing.
+        assert!(other.poll(send.as_mut()).is_pending());
+    }
+    assert_eq!(work.wakes(), 1, "somebody has to write the rest");
+    assert!(work.poll(scope.as_mut()).is_pending());
+    assert_eq!(frames(&script.take_written()).len(), 200);
+    drop(receiver);
+}
+
+#[test]
 fn a_stream_is_taken_back_inside_a_cork_too() {
     let (script, websocket) = connect(Config::new());
     let cork = websocket.cork_handle();
@@ -434,6 +453,27 @@ fn a_receiver_that_closes_hears_at_once_that_the_sender_has_written_everything()
 }
 
 // --- endings -------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_send_dropped_with_too_long_a_rest_starts_the_clock_of_its_close() {
+    let clock = Clock::new();
+    let (script, websocket) = connect_at(Config::new().max_message(1000), clock.clone());
+    let (mut sender, mut receiver) = websocket.split();
+    let (hand, large) = (Hand::new(), vec![5; 100_000]);
+    let mut receive = pin!(receiver.receive());
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    script.room.set(10);
+    assert!(hand.once(sender.send(&large)).is_pending());
+    script.give_room(usize::MAX);
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    assert_eq!(frames(&script.take_written()), [(0x02, 65_536), (0x88, 22)]);
+    // The peer says nothing.
+    hand.wakes();
+    clock.pass(Duration::from_secs(6));
+    assert!(hand.wakes() > 0);
+    assert!(matches!(ready(hand.poll(receive)), Err(Error::CloseTimeout)));
+    assert!(script.dropped.get());
+}
 
 // --- memory --------------------------------------------------------------------------------------------------------
 

@@ -942,12 +942,19 @@ impl<T> Shared<T> {
             return self.spill_failed.set(true);
         };
         let rest = if unwritten.len() <= self.max_message { Rest::Message } else { Rest::Frame };
-        if state.outbound.end_direct(unwritten, rest) {
+        let is_cut = state.outbound.end_direct(unwritten, rest);
+        if is_cut {
             let frame = CloseFrame::new(crate::protocol::CloseCode::INTERNAL_ERROR, "message not finished");
             state.outbound.close_now(Some(&frame));
         }
         drop(state);
+        if is_cut {
+            self.arm();
+        }
         self.hand_off(Some(Slot::Sender));
+        if self.parked.scope.get() {
+            self.hub.wake_slot(Slot::Scope);
+        }
     }
 }
 
