@@ -452,6 +452,21 @@ fn a_receiver_that_closes_hears_at_once_that_the_sender_has_written_everything()
     assert!(reading.join().unwrap().ends_with(b"\x88\x02\x03\xE8"));
 }
 
+#[test]
+fn without_a_receiver_a_ping_waits_until_it_is_written() {
+    let (script, websocket) = connect(Config::new());
+    let (mut sender, receiver) = websocket.split();
+    drop(receiver);
+    script.room.set(1);
+    let hand = Hand::new();
+    let mut ping = pin!(sender.ping(b"!"));
+    assert!(hand.poll(ping.as_mut()).is_pending(), "nobody else would write the rest");
+    script.give_room(usize::MAX);
+    assert!(hand.wakes() > 0);
+    ready(hand.poll(ping)).unwrap();
+    assert_eq!(script.take_written(), b"\x89\x01!");
+}
+
 // --- endings -------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -698,7 +698,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// Writes what was accepted at once, unless a cork scope will. Nobody would see to the rest if the receiver were gone, so
     /// then it is waited for.
-    fn poll_accepted(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_accepted(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         if self.receiver_dropped.get() {
             return self.poll_flush(cx);
         }
