@@ -490,6 +490,33 @@ fn a_send_dropped_with_too_long_a_rest_starts_the_clock_of_its_close() {
     assert!(script.dropped.get());
 }
 
+#[test]
+fn draining_lets_other_tasks_run_and_keeps_nothing_in_the_thread_s_buffer() {
+    let (script, mut websocket) = connect(Config::new());
+    let hand = Hand::new();
+    script.say(&masked(0xF1, b"a bad frame"));
+    assert!(matches!(ready(hand.once(websocket.receiver.receive())), Err(Error::Protocol(_))));
+    script.say(&[7; 1000]);
+    for _ in 0..500 {
+        script.say(b"x");
+    }
+    let mut close = pin!(websocket.close());
+    let mut polls = 0;
+    while !script.reads.borrow().is_empty() {
+        let before = script.read_calls.get();
+        assert!(hand.poll(close.as_mut()).is_pending());
+        assert!(hand.wakes() > 0 || script.reads.borrow().is_empty());
+        let reads = script.read_calls.get() - before;
+        assert!(reads <= 65, "{reads} reads in one poll");
+        polls += 1;
+    }
+    assert!(polls > 5);
+    assert!(!script.soiled.get(), "each read finds a clean buffer");
+    let (next, mut other) = connect(Config::new());
+    assert!(hand.once(other.receiver.receive()).is_pending());
+    assert!(!next.soiled.get(), "so does another connection");
+}
+
 // --- memory --------------------------------------------------------------------------------------------------------
 
 #[test]

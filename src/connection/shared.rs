@@ -20,7 +20,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::hub::{Hub, Slot};
 use super::keys::OsSeededKeys;
-use super::reading::Reading;
+use super::reading::{Budget, Reading};
+use super::scratch::Scratch;
 use super::{Config, Error, QueueError, Sleep, Timer};
 use crate::protocol::{Batch, CloseFrame, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role};
 
@@ -861,33 +862,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         if !server_goes_first && self.poll_shut().is_pending() {
             return self.park(slot);
         }
-        let mut scratch = super::scratch::Scratch::borrow();
-        loop {
+        let mut budget = Budget::default();
+        while !budget.is_spent() {
+            let mut scratch = Scratch::borrow();
             let outcome = self.poll_read(scratch.space());
             match outcome {
                 Poll::Ready(ReadOutcome::Bytes(count)) => {
                     scratch.filled(count);
+                    budget.spend(count);
                     let drained = {
                         let mut state = self.state.borrow_mut();
                         state.drained = state.drained.saturating_add(count);
                         state.drained
                     };
-                    if drained > self.max_message {
-                        break;
-                    }
-                    if count >= super::reading::BYTE_BUDGET {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
+                    if drained <= self.max_message {
+                        continue;
                     }
                 }
-                Poll::Ready(ReadOutcome::EndOfStream | ReadOutcome::Over) => break,
+                Poll::Ready(ReadOutcome::EndOfStream | ReadOutcome::Over) => {}
                 // The peer has had our Close and said all it has to say; a server need not wait for more.
-                Poll::Pending if is_clean && self.role == Role::Server => break,
+                Poll::Pending if is_clean && self.role == Role::Server => {}
                 Poll::Pending => return self.park(slot),
             }
+            self.tear_down();
+            return Poll::Ready(());
         }
-        self.tear_down();
-        Poll::Ready(())
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Shuts down the write side.
