@@ -491,6 +491,22 @@ fn a_send_dropped_with_too_long_a_rest_starts_the_clock_of_its_close() {
 }
 
 #[test]
+fn a_close_that_had_arrived_before_a_write_failed_is_how_the_connection_ended() {
+    let (script, websocket) = connect(Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    let hand = Hand::new();
+    script.write_faults.borrow_mut().push_back(ErrorKind::BrokenPipe.into());
+    script.say(&[masked(0x81, b"hi"), masked(0x88, b"\x03\xE9")].concat());
+    assert_eq!(ready(hand.once(sender.send("x"))).unwrap_err().io_kind(), Some(ErrorKind::BrokenPipe));
+    assert_eq!(ready(hand.once(receiver.receive())).unwrap(), Incoming::Message("hi".into()));
+    assert!(matches!(ready(hand.once(receiver.receive())).unwrap(), Incoming::Close(Some(_))));
+    assert!(ready(hand.once(receiver.receive())).unwrap_err().is_clean_close());
+    assert!(ready(hand.once(sender.send("x"))).unwrap_err().is_clean_close());
+    assert_eq!(receiver.close_frame().unwrap().code(), CloseCode::GOING_AWAY);
+    ready(hand.once(receiver.close())).unwrap();
+}
+
+#[test]
 fn draining_lets_other_tasks_run_and_keeps_nothing_in_the_thread_s_buffer() {
     let (script, mut websocket) = connect(Config::new());
     let hand = Hand::new();

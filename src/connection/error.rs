@@ -6,7 +6,8 @@ use crate::protocol::{CloseFrame, ProtocolError};
 
 /// Why a connection ended, or why a message could not be sent.
 ///
-/// A connection ends for one reason: once there is one, both halves return it for ever.
+/// A connection ends for one reason: once there is one, both halves return it for ever. (Only a failed write, which is told at
+/// once, gives way to a Close of the peer that had arrived before.)
 ///
 /// # Examples
 ///

@@ -335,6 +335,10 @@ impl<T> Shared<T> {
     pub(crate) fn peer_closed(&self, frame: Option<&CloseFrame>, me: Slot) {
         {
             let mut state = self.state.borrow_mut();
+            if state.input == Input::Open {
+                // A write that failed meanwhile tells less.
+                state.cause = None;
+            }
             state.end_input(Error::Closed(frame.cloned()));
             state.outbound.close(frame);
         }
