@@ -600,3 +600,23 @@ impl Drop for Meddler {
         Self::meddle();
     }
 }
+
+#[test]
+fn an_error_that_uses_the_connection_while_it_is_printed_or_dropped_does_no_harm() {
+    let (script, websocket) = connect(Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    HANDLE.set(Some(sender.queue_handle()));
+    let hand = Hand::new();
+    script.write_faults.borrow_mut().push_back(io::Error::other(Meddler));
+    script.reads.borrow_mut().push_back(Err(io::Error::other(Meddler)));
+    for _ in 0..2 {
+        let error = ready(hand.once(sender.send("x"))).unwrap_err();
+        assert_eq!(error.to_string(), "the stream failed: meddler");
+    }
+    for _ in 0..2 {
+        let error = ready(hand.once(receiver.receive())).unwrap_err();
+        assert_eq!(error.to_string(), "the stream failed: meddler");
+    }
+    ready(hand.once(sender.close())).unwrap_err();
+    HANDLE.set(None);
+}

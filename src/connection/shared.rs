@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::error::plain;
 use super::hub::{Hub, Slot};
 use super::keys::OsSeededKeys;
 use super::reading::{Budget, Reading};
@@ -368,10 +369,11 @@ impl<T> Shared<T> {
     /// Writing failed. What has arrived can still be read.
     fn write_failed(&self, error: io::Error) {
         log::debug!("websocket: write failed: {error}");
+        let cause = Error::Io(plain(&error));
         {
             let mut state = self.state.borrow_mut();
             state.output = Output::Broken;
-            state.cause.get_or_insert(Error::Io(error));
+            state.cause.get_or_insert(cause);
         }
         self.arm();
         self.hand_off(None);
@@ -516,7 +518,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             }
             Err(error) => {
                 log::debug!("websocket: read failed: {error}");
-                self.finish(Error::Io(error));
+                self.finish(Error::Io(plain(&error)));
                 ReadOutcome::Over
             }
         })
