@@ -467,6 +467,24 @@ fn without_a_receiver_a_ping_waits_until_it_is_written() {
     assert_eq!(script.take_written(), b"\x89\x01!");
 }
 
+#[test]
+fn a_pong_that_comes_in_the_same_instant_as_its_ping_is_life() {
+    let clock = Clock::new();
+    let config = Config::new().keepalive(Duration::from_secs(20), Duration::from_secs(20));
+    let (script, mut websocket) = connect_at(config, clock.clone());
+    let hand = Hand::new();
+    let mut receive = pin!(websocket.receiver.receive());
+    for _ in 0..5 {
+        assert!(hand.poll(receive.as_mut()).is_pending());
+        let ping = script.take_written();
+        if let Some(payload) = ping.get(2..) {
+            script.say(&masked(0x8A, payload));
+            assert!(hand.poll(receive.as_mut()).is_pending());
+        }
+        clock.pass(Duration::from_secs(20));
+    }
+}
+
 // --- endings -------------------------------------------------------------------------------------------------------
 
 #[test]
