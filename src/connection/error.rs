@@ -6,7 +6,8 @@ use crate::protocol::{CloseFrame, ProtocolError};
 
 /// Why a connection ended, or why a message could not be sent.
 ///
-/// A connection ends for one reason: once there is one, both halves return it for ever.
+/// A connection ends for one reason: once there is one, both halves return it for ever. (Only a failed write, which is told at
+/// once, gives way to a Close of the peer that had arrived before.)
 ///
 /// # Examples
 ///
@@ -84,10 +85,7 @@ impl Error {
             Self::Closing => Self::Closing,
             Self::Protocol(error) => Self::Protocol(*error),
             Self::EndOfStream { inside_message } => Self::EndOfStream { inside_message: *inside_message },
-            Self::Io(error) => Self::Io(match error.raw_os_error() {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => io::Error::new(error.kind(), error.to_string()),
-            }),
+            Self::Io(error) => Self::Io(plain(error)),
             Self::CloseTimeout => Self::CloseTimeout,
             Self::KeepaliveTimeout => Self::KeepaliveTimeout,
             Self::ControlTooLong { len } => Self::ControlTooLong { len: *len },
@@ -95,6 +93,15 @@ impl Error {
             Self::StreamPanicked => Self::StreamPanicked,
             Self::NoRandomness => Self::NoRandomness,
         }
+    }
+}
+
+/// The same error, without what a stream may have put into it: that is other people's code, and must not be run or dropped while
+/// something of ours is borrowed.
+pub(crate) fn plain(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

@@ -32,18 +32,30 @@ pub(crate) struct Keepalive {
     /// The last Ping: its number, and when it was sent.
     number: u32,
     pinged: Option<Instant>,
+    /// Whether nothing has been heard since.
+    is_waiting: bool,
     latency: Option<Duration>,
     alarm: Option<Sleep>,
 }
 
 impl Keepalive {
     pub(crate) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
-        Self { interval, timeout, heard: now, number: 0, pinged: None, latency: None, alarm: None }
+        Self {
+            interval,
+            timeout,
+            heard: now,
+            number: 0,
+            pinged: None,
+            is_waiting: false,
+            latency: None,
+            alarm: None,
+        }
     }
 
     /// Something was received.
     pub(crate) const fn heard(&mut self, now: Instant) {
         self.heard = now;
+        self.is_waiting = false;
     }
 
     /// The time that the last answered Ping took.
@@ -75,24 +87,20 @@ impl Keepalive {
             if deadline.is_some_and(|deadline| now < deadline) {
                 continue;
             }
-            if self.is_waiting() {
+            if self.is_waiting {
                 return Poll::Ready(Action::GiveUp);
             }
             self.number = self.number.wrapping_add(1);
             self.pinged = Some(now);
+            self.is_waiting = true;
             return Poll::Ready(Action::Ping(self.payload()));
         }
-    }
-
-    /// Whether nothing has been heard since the last Ping.
-    fn is_waiting(&self) -> bool {
-        self.pinged.is_some_and(|pinged| pinged >= self.heard)
     }
 
     /// When the next thing is to be done; never, if that is too far away to be told.
     fn deadline(&self) -> Option<Instant> {
         match self.pinged {
-            Some(pinged) if self.is_waiting() => pinged.checked_add(self.timeout),
+            Some(pinged) if self.is_waiting => pinged.checked_add(self.timeout),
             _ => self.heard.checked_add(self.interval),
         }
     }

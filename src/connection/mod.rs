@@ -140,8 +140,7 @@ impl<T> WebSocket<T> {
     pub fn into_inner(self) -> Option<T> {
         let shared = Rc::clone(&self.sender.shared);
         drop(self);
-        // Handles hold it weakly, so this is the last.
-        Rc::into_inner(shared).and_then(Shared::into_stream)
+        shared.take_stream()
     }
 
     /// Whether we are the server or the client.

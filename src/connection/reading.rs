@@ -22,7 +22,7 @@ use crate::protocol::{Event, Inbound, Limits, ProtocolError, Role};
 /// Frames after which other tasks get their turn.
 const FRAME_BUDGET: usize = 64;
 /// Bytes after which other tasks get their turn.
-pub(crate) const BYTE_BUDGET: usize = 64 << 10;
+const BYTE_BUDGET: usize = 64 << 10;
 
 pub(crate) struct Reading {
     inbound: Inbound,
@@ -37,13 +37,19 @@ pub(crate) struct Reading {
 
 /// Work done since this side last had to wait.
 #[derive(Default)]
-struct Budget {
+pub(crate) struct Budget {
     frames: usize,
     bytes: usize,
 }
 
 impl Budget {
-    const fn is_spent(&self) -> bool {
+    /// Counts one more frame, or read, of so many bytes.
+    pub(crate) const fn spend(&mut self, bytes: usize) {
+        self.frames = self.frames.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub(crate) const fn is_spent(&self) -> bool {
         self.frames >= FRAME_BUDGET || self.bytes >= BYTE_BUDGET
     }
 }
@@ -230,8 +236,7 @@ impl Reading {
                 Some(data) => self.inbound.receive_into(input, data),
                 None => self.inbound.receive(input),
             };
-            self.budget.frames = self.budget.frames.saturating_add(1);
-            self.budget.bytes = self.budget.bytes.saturating_add(before.saturating_sub(input.len()));
+            self.budget.spend(before.saturating_sub(input.len()));
             match event {
                 Ok(None) => return Parsed::NeedMore,
                 Ok(Some(Event::Fragment)) => {}

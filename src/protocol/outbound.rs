@@ -378,7 +378,7 @@ impl Outbound {
             rest.split_at_checked(self.fragment).filter(|(_, after)| !after.is_empty())
         {
             self.append(opcode, Fin::No, piece);
-            // A chunk ends here, so that a Pong can go between.
+            // A chunk ends here, so that a Pong can go between (unless they are short).
             self.seal();
             (opcode, rest) = (OpCode::Continuation, after);
         }
@@ -463,8 +463,10 @@ impl Outbound {
         self.ready.clear();
         self.tail = Vec::new();
         self.pong = None;
-        if self.direct.as_ref().is_some_and(|direct| !direct.is_inside_frame()) {
-            self.direct = None;
+        match &mut self.direct {
+            // The fragment that has begun is the last; the header that it had never says so.
+            Some(direct) if direct.is_inside_frame() => direct.message_left = 0,
+            _ => self.direct = None,
         }
         if let Some(mut chunk) = begun {
             chunk.cut();
@@ -477,12 +479,15 @@ impl Outbound {
         self.queued = total(&self.ready);
     }
 
-    /// The bytes to be written next; `None` if there are none, or if a message that is being written from where
-    /// it lies has to go on first.
+    /// The bytes to be written next; `None` if there are none, if a message that is being written from where
+    /// it lies has to go on first, or while a batch is out.
     ///
     /// The batch has to be [put back](Self::put_back), with the count of bytes that were written.
     #[must_use]
     pub fn take(&mut self) -> Option<Batch> {
+        if self.lent != Lent::Nothing {
+            return None;
+        }
         let batch = match self.place {
             // The frame that has begun comes first, and alone if something other than what is queued behind it goes next:
             // a Pong that waits, or the next fragment of a direct message, for which this frame was a Pong between.
@@ -582,10 +587,18 @@ impl Outbound {
         }
     }
 
-    /// Ends the chunk that is being filled.
+    /// Ends the chunk that is being filled. A short one joins the one before it: frames that come one by one while nothing can be
+    /// written must not cost a buffer each.
     fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            self.ready.push_back(Chunk::Frames { bytes: std::mem::take(&mut self.tail), at: 0 });
+        if self.tail.is_empty() {
+            return;
+        }
+        let tail = std::mem::take(&mut self.tail);
+        match self.ready.back_mut() {
+            Some(Chunk::Frames { bytes, .. }) if bytes.len().saturating_add(tail.len()) <= KEEP => {
+                bytes.extend_from_slice(&tail);
+            }
+            _ => self.ready.push_back(Chunk::Frames { bytes: tail, at: 0 }),
         }
     }
 
@@ -691,8 +704,14 @@ impl Outbound {
         if rest == Rest::Frame {
             self.discard();
         }
-        let (of_frame, mut of_message) =
+        // A Pong between two fragments that has begun is finished first.
+        let begun = match self.place {
+            Place::InsideFrame if self.lent == Lent::Nothing => self.ready.pop_front(),
+            _ => None,
+        };
+        let (of_frame, of_message) =
             unwritten.split_at_checked(direct.fragment_left).unwrap_or((unwritten, &[]));
+        let mut of_message = of_message.get(..direct.message_left).unwrap_or_default();
         let mut chunks = VecDeque::new();
         let mut bytes = direct.header.as_slice().get(direct.header_written..).unwrap_or_default().to_vec();
         bytes.extend_from_slice(of_frame);
@@ -714,6 +733,9 @@ impl Outbound {
         }
         self.queued = self.queued.saturating_add(total(&chunks));
         chunks.append(&mut self.ready);
+        if let Some(begun) = begun {
+            chunks.push_front(begun);
+        }
         self.ready = chunks;
         // A frame that is finished and is the last one ends its message, too.
         rest == Rest::Frame && !(inside && direct.message_left == 0)
