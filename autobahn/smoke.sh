@@ -25,7 +25,7 @@ find_python27() {
 
 wstest() {
     if docker info >/dev/null 2>&1; then
-        docker run --rm --network host -v "$PWD:/work" -w /work "crossbario/autobahn-testsuite:$suite" wstest "$@"
+        docker run --rm --network host -v "$PWD:/suite" -w /suite "crossbario/autobahn-testsuite:$suite" wstest "$@"
         return
     fi
     local tool=$PWD/target/autobahn-$suite python

@@ -128,7 +128,7 @@
 //! | [`Config`] | limits and deadlines, and their defaults |
 //! | [`Error`], [`HandshakeError`], [`ProtocolError`] | what went wrong: in a connection, before it, by the peer |
 //! | [`protocol`] | the protocol without I/O, for other kinds of I/O |
-//! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care |
+//! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care; the feature `tokio` brings `on_tokio` |
 //!
 //! # What peers cannot do
 //!
@@ -154,6 +154,8 @@ pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
 pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
 pub use runtime::async_io::AsyncIoTimer;
+#[cfg(feature = "tokio")]
+pub use runtime::tokio::{TokioStream, TokioTimer};
 
 /// The README's code is compiled.
 #[cfg(all(doctest, feature = "async-io"))]

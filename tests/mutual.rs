@@ -22,13 +22,14 @@ use ends::talk::Talk;
 use ends::{enter, socket};
 use futures_lite::AsyncReadExt;
 use kit::choices::Odometer;
+use kit::cut::yield_now;
 use kit::ledger::{self, Ledger, Sent};
 use kit::net::{Config as Net, Model, SimNet};
 use kit::runs::{each_seed, each_seed_and_model, enumerated, shared};
 use kit::sim::Sim;
 use kit::slow::{self, Event};
 use kit::wire;
-use unsync_websocket::{Config, Incoming};
+use unsync_websocket::{Config, EncodedFrame, Incoming};
 
 #[test]
 fn both_ends_send_large_messages_with_pings_in_flight_and_always_finish() {
@@ -96,6 +97,70 @@ fn every_order_of_the_first_twelve_steps_of_a_mutual_send_finishes() {
     }
     eprintln!("{runs} runs");
     assert!(runs > 1_000, "{runs} runs");
+}
+
+#[test]
+fn what_a_room_queues_never_goes_between_the_fragments_of_another_message() {
+    // A large message goes out in fragments, a pong between two of them, and meanwhile the room queues: all of it in the
+    // one outbox. (Once, what was queued left together with the rest of a pong.)
+    each_seed_and_model(
+        "what_a_room_queues_never_goes_between_the_fragments_of_another_message",
+        300,
+        |run| {
+            let sim = Sim::new(run);
+            let choices = sim.choices().clone();
+            let (net, stream, mut peer) =
+                SimNet::new(&sim, Net::new(run.model).capacity(choices.of(&[100, 3000])));
+            let (mut sender, mut receiver) = socket(&sim, stream, Config::new().fragment(1000)).split();
+            let (book, handle) = (shared(Ledger::default()), sender.queue_handle());
+            let sending = book.clone();
+            sim.spawn("sends", async move {
+                for id in [1, 2] {
+                    sending.borrow_mut().begins(id);
+                    sender.send(&ledger::binary(id, 17 << 10)).await.unwrap();
+                    sending.borrow_mut().became(id, Sent::Certainly);
+                }
+                sender.flush().await.unwrap();
+            });
+            sim.spawn_idle("receives", async move { drop(receiver.receive().await) });
+            let (queue, ping) =
+                (choices.clone(), slow::frame(slow::From::Client, true, slow::PING, &[b'?'; 60]));
+            let queued = shared(0);
+            let count = queued.clone();
+            sim.spawn("room", async move {
+                for id in 0..30 {
+                    for _ in 0..queue.choose(10) {
+                        yield_now().await;
+                    }
+                    net.inject(1, &ping);
+                    let frame = EncodedFrame::binary(&ledger::binary(1000 + id, 20));
+                    *count.borrow_mut() += u32::from(handle.queue(&frame).is_ok());
+                }
+            });
+            let heard = shared(Vec::new());
+            let hearing = heard.clone();
+            sim.spawn_idle("peer", async move {
+                let mut buf = [0; 500];
+                loop {
+                    let read = peer.read(&mut buf).await.unwrap();
+                    hearing.borrow_mut().extend_from_slice(&buf[..read]);
+                }
+            });
+            sim.run_in_no_time();
+            let seen = wire::check(slow::From::Server, &heard.borrow());
+            let mut rooms = 0;
+            for event in &seen.events {
+                if let Event::Binary(data) = event {
+                    match ledger::binary_id(data) {
+                        1000.. => rooms += 1,
+                        id => book.borrow_mut().receives(id),
+                    }
+                }
+            }
+            book.borrow().settle();
+            assert_eq!(rooms, *queued.borrow());
+        },
+    );
 }
 
 /// The headline.

@@ -889,3 +889,119 @@ fn answers_to_good_messages_leave_before_the_close_over_a_bad_one() {
         assert_eq!((wire[6], wire[8..10].to_vec()), (0x88, vec![0x03, 0xEA]));
     }
 }
+
+// --- keepalive ----------------------------------------------------------------------------------------------------
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// What came of a connection with a keepalive of 20 s + 20 s.
+#[derive(Default)]
+struct Life {
+    /// What `receive` returned.
+    seen: Vec<String>,
+    /// When something was written.
+    writes: Vec<Duration>,
+    ended: Duration,
+    latency: Option<Duration>,
+}
+
+/// A receiver in a simulated world, and a peer that says something at given times (the bytes; empty for the end).
+fn kept_alive(script_of_peer: &[(u64, Vec<u8>)]) -> Life {
+    let life = Rc::new(RefCell::new(Life::default()));
+    kit::runs::each_seed("keepalive", 1, |run| {
+        let sim = kit::sim::Sim::new(run);
+        let start = sim.timer().now();
+        let script = Script::new();
+        let config = Config::new().keepalive(seconds(20), seconds(20));
+        let stream = Stream(Rc::clone(&script));
+        let mut websocket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), sim.timer());
+        let (log, clock) = (Rc::clone(&life), sim.timer());
+        *script.on_write.borrow_mut() =
+            Some(Box::new(move || log.borrow_mut().writes.push(clock.now() - start)));
+
+        let (log, clock) = (Rc::clone(&life), sim.timer());
+        sim.spawn("receiver", async move {
+            loop {
+                let next = websocket.receiver.receive().await.map(|incoming| format!("{incoming:?}"));
+                let ended = next.is_err();
+                log.borrow_mut().seen.push(next.unwrap_or_else(|error| format!("{error:?}")));
+                if ended {
+                    break;
+                }
+            }
+            let mut log = log.borrow_mut();
+            (log.ended, log.latency) = (clock.now() - start, websocket.latency());
+        });
+        let (says, timer) = (script_of_peer.to_vec(), sim.timer());
+        sim.spawn("peer", async move {
+            for (time, bytes) in says {
+                timer.sleep_until(start + seconds(time)).unwrap().await;
+                script.say(&bytes);
+            }
+        });
+        sim.run();
+    });
+    life.take()
+}
+
+/// The Pong to our `number`th Ping.
+fn keepalive_pong(number: u8) -> Vec<u8> {
+    masked(0x8A, &[0, b'k', b'a', 0, 0, 0, 0, number])
+}
+
+#[test]
+fn a_silent_peer_is_pinged_after_20_s_and_given_up_after_40() {
+    let life = kept_alive(&[]);
+    assert_eq!(life.writes, [seconds(20)]);
+    assert_eq!(
+        (life.seen, life.ended, life.latency),
+        (vec!["KeepaliveTimeout".to_owned()], seconds(40), None)
+    );
+}
+
+#[test]
+fn any_received_byte_counts_as_life() {
+    // The first byte of a frame, a ping of the peer's, half a pong, a message.
+    let bytes = text("late");
+    let life = kept_alive(&[(19, bytes[..1].to_vec()), (38, bytes[1..].to_vec()), (57, masked(0x8A, b""))]);
+    assert_eq!(life.writes, [seconds(77)], "a peer that is heard every 19 s is not pinged");
+    assert_eq!(life.ended, seconds(97));
+    assert_eq!(life.seen, ["Message(Text(4 bytes))", "Pong(0 bytes)", "KeepaliveTimeout"]);
+}
+
+#[test]
+fn a_pong_to_a_keepalive_ping_is_not_told_of_and_measures_the_latency() {
+    let life = kept_alive(&[(23, keepalive_pong(1)), (24, Vec::new())]);
+    assert_eq!(life.latency, Some(seconds(3)));
+    assert_eq!(life.seen, ["EndOfStream { inside_message: false }"]);
+}
+
+#[test]
+fn a_late_pong_is_life_too_and_not_told_of() {
+    // It answers the first ping after the second was sent.
+    let life =
+        kept_alive(&[(39, text("x")), (60, keepalive_pong(1)), (81, keepalive_pong(3)), (82, Vec::new())]);
+    assert_eq!(life.writes, [seconds(20), seconds(59), seconds(80)]);
+    assert_eq!(life.latency, Some(seconds(1)), "of the third ping, the last");
+    assert_eq!(life.seen, ["Message(Text(1 bytes))", "EndOfStream { inside_message: false }"]);
+}
+
+#[test]
+fn a_closing_connection_goes_by_its_close_deadline_alone() {
+    kit::runs::each_seed("keepalive_close", 1, |run| {
+        let sim = kit::sim::Sim::new(run);
+        let (script, start) = (Script::new(), sim.timer().now());
+        let config = Config::new().keepalive(seconds(1), seconds(1));
+        let stream = Stream(Rc::clone(&script));
+        let mut websocket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), sim.timer());
+        let clock = sim.timer();
+        sim.spawn("closer", async move {
+            assert!(matches!(websocket.close().await, Err(Error::CloseTimeout)));
+            assert_eq!(clock.now() - start, seconds(5));
+        });
+        sim.run();
+        assert_eq!(script.take_written(), b"\x88\x02\x03\xE8", "no ping after the Close");
+    });
+}

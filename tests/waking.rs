@@ -23,12 +23,14 @@ use ends::talk::{Talk, Talked};
 use ends::{pair, socket};
 use futures_lite::AsyncReadExt;
 use kit::choices::Odometer;
-use kit::ledger;
+use kit::cut::{cut, yield_now};
+use kit::ledger::{self, Ledger, Sent};
 use kit::net::{Config as Net, Model, SimNet};
-use kit::runs::{Run, each_seed_and_model, enumerated};
+use kit::runs::{Run, each_seed_and_model, enumerated, shared};
+use kit::signal::Signal;
 use kit::sim::Sim;
-use kit::slow;
-use unsync_websocket::Config;
+use kit::{slow, wire};
+use unsync_websocket::{Config, EncodedFrame};
 
 /// Polls that a conversation may cost: each is owed to an event, to bytes that moved, or to the few steps that every
 /// task makes of its own. (Measured: at most 0.8 of this, in 60,000 runs.)
@@ -134,40 +136,133 @@ fn two_blocked_halves_do_not_spin() {
 }
 
 #[test]
-fn a_hand_off_wakes_the_sender_that_waits_while_the_receiver_s_pong_goes_through() {
-    // The story of section 4.1: the sender waits in a full socket, a PING arrives, the socket drains a little, the
-    // receiver's write succeeds, and on some transports that unregisters the sender.
+fn a_hand_off_wakes_the_sender_that_waits_while_the_receiver_writes_for_it() {
+    // The sender waits in a full socket. Then the receiver is polled for reasons of its own, finds room, and writes
+    // everything: on smol's stream that unregisters whoever was registered, and no event will ever come. From this
+    // peer none comes for another reason, either: it only reads.
     each_seed_and_model(
-        "a_hand_off_wakes_the_sender_that_waits_while_the_receiver_s_pong_goes_through",
-        500,
+        "a_hand_off_wakes_the_sender_that_waits_while_the_receiver_writes_for_it",
+        1_000,
         |run| {
             let sim = Sim::new(run);
-            let (net, stream, mut peer) = SimNet::new(&sim, Net::new(run.model).capacity(32).noise(20));
+            let choices = sim.choices().clone();
+            let (_net, stream, mut peer) = SimNet::new(&sim, Net::new(run.model).capacity(32).noise(20));
             let (mut sender, mut receiver) = socket(&sim, stream, Config::new().outbox(1)).split();
-            let total = 3 * (2 + 60);
+            let total = 6 * (2 + 40);
             sim.spawn("sends", async move {
-                for id in 0..3 {
-                    sender.send(&ledger::binary(id, 60)).await.unwrap();
+                for id in 0..6 {
+                    sender.send(&ledger::binary(id, 40)).await.unwrap();
                 }
                 sender.flush().await.unwrap();
             });
-            sim.spawn_idle("receives", async move { drop(receiver.receive().await) });
-            let pings = sim.choices().between(1, 5);
-            let ping = slow::frame(slow::From::Client, true, slow::PING, b"?");
-            sim.spawn("peer", async move {
-                let mut buf = [0; 1];
-                for byte in 0..total {
-                    if byte % 40 == 0 && byte / 40 < pings {
-                        net.inject(1, &ping);
+            sim.spawn_idle("receives", async move {
+                for _ in 0..choices.choose(60) {
+                    assert!(cut(receiver.receive(), 1).await.is_none(), "nothing is ever received");
+                    for _ in 0..choices.choose(4) {
+                        yield_now().await;
                     }
-                    peer.read_exact(&mut buf).await.unwrap();
                 }
-                // The pongs are read, too, and the socket stays.
-                while peer.read(&mut buf).await.unwrap() > 0 {}
+                drop(receiver.receive().await);
             });
-            let outcome = sim.run_unjudged();
-            assert_eq!(outcome.parked, ["peer"], "all but the peer have finished");
-            assert!(outcome.starved.is_empty(), "{:?}", outcome.starved);
+            sim.spawn("peer", async move {
+                let mut left = total;
+                while left > 0 {
+                    left -= peer.read(&mut [0; 32]).await.unwrap();
+                }
+                // The socket stays.
+                std::mem::forget(peer);
+            });
+            sim.run_in_no_time();
         },
     );
+}
+
+/// A corked server echoes what it gets, and a room queues beside it; the client sends everything at once. Between messages
+/// the server's work waits for something else, and what was echoed before has to leave meanwhile.
+#[test]
+fn halves_in_a_cork_scope_never_lose_a_wake_up() {
+    each_seed_and_model("halves_in_a_cork_scope_never_lose_a_wake_up", 2_000, |run| {
+        let sim = Sim::new(run);
+        let choices = sim.choices().clone();
+        let config = Config::new().outbox(choices.of(&[1, 100, 64 << 10]));
+        let net = Net::new(run.model).capacity(choices.of(&[12, 80, 400]));
+        let (net, [server, client]) = pair(&sim, net, [config.clone(), config]);
+        let (echoed, queued) = (shared(Ledger::default()), shared(Ledger::default()));
+        let count = choices.between(1, 6) as u32;
+        let lengths: Vec<_> = (0..count).map(|_| choices.between(8, 90)).collect();
+
+        let cork = server.cork_handle();
+        let handle = server.sender.queue_handle();
+        let (mut sender, mut receiver) = server.split();
+        let (book, all_echoed, deciding) = (echoed.clone(), Signal::default(), choices.clone());
+        let waited_for = all_echoed.clone();
+        sim.spawn("server", async move {
+            let work = async {
+                let mut data = Vec::new();
+                while receiver.receive_data(&mut data).await.is_ok() {
+                    let id = ledger::binary_id(&data);
+                    book.borrow_mut().begins(id);
+                    sender.send(&data).await.unwrap();
+                    book.borrow_mut().became(id, Sent::Certainly);
+                    // Something else is waited for; only the scope can let the echo out meanwhile.
+                    match deciding.choose(3) {
+                        0 => yield_now().await,
+                        1 if deciding.one_in(2) => waited_for.wait_for(id).await,
+                        _ => {}
+                    }
+                    data.clear();
+                }
+            };
+            cork.scope(work).await;
+            receiver.close().await.unwrap();
+        });
+        let book = queued.clone();
+        let deciding = choices.clone();
+        sim.spawn("room", async move {
+            for id in 1000..1000 + deciding.choose(5) as u32 {
+                yield_now().await;
+                book.borrow_mut().begins(id);
+                let became = match handle.queue(&EncodedFrame::binary(&ledger::binary(id, 20))) {
+                    Ok(()) => Sent::Certainly,
+                    Err(_) => Sent::Never,
+                };
+                book.borrow_mut().became(id, became);
+            }
+        });
+        let (mut sender, mut receiver) = client.split();
+        let got_all = Signal::default();
+        let waits = got_all.clone();
+        sim.spawn("client sends", async move {
+            for (id, len) in (0..).zip(lengths) {
+                sender.send(&ledger::binary(id, len)).await.unwrap();
+            }
+            waits.wait().await;
+            sender.close().await.unwrap();
+        });
+        let books = [echoed.clone(), queued.clone()];
+        sim.spawn("client receives", async move {
+            let mut data = Vec::new();
+            let mut echoes = 0;
+            while receiver.receive_data(&mut data).await.is_ok() {
+                match ledger::binary_id(&data) {
+                    id @ 1000.. => books[1].borrow_mut().receives(id),
+                    id => {
+                        books[0].borrow_mut().receives(id);
+                        echoes += 1;
+                        all_echoed.reach(id);
+                    }
+                }
+                if echoes == count {
+                    got_all.set();
+                }
+                data.clear();
+            }
+        });
+        sim.run_in_no_time();
+        echoed.borrow().settle();
+        // What the room queued when the client was about to close may have come too late.
+        queued.borrow().settle_broken();
+        let seen = wire::check_closed(slow::From::Server, &net.recorded(0));
+        wire::no_message_is_cut(&seen);
+    });
 }

@@ -55,7 +55,7 @@ fn receive(inbound: &mut Inbound, input: &mut &[u8]) -> Result<Option<(Event, Ve
 
 /// The data of a message have to come out behind what the buffer held before, also when that was nothing.
 fn receive_into(inbound: &mut Inbound, input: &mut &[u8]) -> Result<Option<(Event, Vec<u8>)>, ProtocolError> {
-    let before = if input.len() % 2 == 0 { &b""[..] } else { b"before" };
+    let before = if input.len().is_multiple_of(2) { &b""[..] } else { b"before" };
     let mut data = before.to_vec();
     let event = inbound.receive_into(input, &mut data);
     if !matches!(event, Ok(Some(Event::Message(_)))) {

@@ -15,6 +15,7 @@ use std::time::Duration;
 /// | [`max_headers`](Self::max_headers) | 100 |
 /// | [`handshake_timeout`](Self::handshake_timeout) | 10 s |
 /// | [`close_timeout`](Self::close_timeout) | 5 s |
+/// | [`keepalive`](Self::keepalive) | off; 20 s + 20 s is usual |
 ///
 /// # Examples
 ///
@@ -36,6 +37,7 @@ pub struct Config {
     pub(crate) max_headers: usize,
     pub(crate) handshake_timeout: Duration,
     pub(crate) close_timeout: Duration,
+    pub(crate) keepalive: Option<(Duration, Duration)>,
 }
 
 impl Default for Config {
@@ -57,6 +59,7 @@ impl Config {
             max_headers: 100,
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
+            keepalive: None,
         }
     }
 
@@ -126,6 +129,18 @@ impl Config {
     #[must_use]
     pub const fn close_timeout(mut self, limit: Duration) -> Self {
         self.close_timeout = limit;
+        self
+    }
+
+    /// Sends a Ping when nothing was received for `interval`, and gives up with
+    /// [`Error::KeepaliveTimeout`](crate::Error::KeepaliveTimeout) when nothing is for `timeout` after that (default: off; 20 s and
+    /// 20 s are usual).
+    ///
+    /// Any received byte counts as life. It needs a receiver that is polled, and a [`Timer`](crate::Timer) with alarms. The Pongs to
+    /// these Pings are not told of; [`latency`](crate::Receiver::latency) says how long the last one took.
+    #[must_use]
+    pub const fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.keepalive = Some((interval, timeout));
         self
     }
 }

@@ -69,12 +69,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
         let mut work = pin!(work);
         let _unpark = Unpark(&self.shared);
         poll_fn(|cx| {
-            let result = {
-                let _corked = Corked::new(&self.shared);
-                work.as_mut().poll(cx)
-            };
+            // Held over the write: the work may end with both halves in it.
             let Some(shared) = self.shared.upgrade() else {
-                return result;
+                return work.as_mut().poll(cx);
+            };
+            let result = {
+                let _corked = Corked::new(&shared);
+                work.as_mut().poll(cx)
             };
             shared.unpark(Slot::Scope);
             if result.is_pending() {
@@ -88,23 +89,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
 }
 
 /// Counts a scope in while it polls its work, and out even if the work panics.
-struct Corked<T>(Option<Rc<Shared<T>>>);
+struct Corked<'a, T>(&'a Shared<T>);
 
-impl<T> Corked<T> {
-    fn new(shared: &Weak<Shared<T>>) -> Self {
-        let shared = shared.upgrade();
-        if let Some(shared) = &shared {
-            shared.corked().update(|scopes| scopes.saturating_add(1));
-        }
+impl<'a, T> Corked<'a, T> {
+    fn new(shared: &'a Shared<T>) -> Self {
+        shared.corked().update(|scopes| scopes.saturating_add(1));
         Self(shared)
     }
 }
 
-impl<T> Drop for Corked<T> {
+impl<T> Drop for Corked<'_, T> {
     fn drop(&mut self) {
-        if let Some(shared) = &self.0 {
-            shared.corked().update(|scopes| scopes.saturating_sub(1));
-        }
+        self.0.corked().update(|scopes| scopes.saturating_sub(1));
     }
 }
 

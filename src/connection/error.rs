@@ -6,7 +6,8 @@ use crate::protocol::{CloseFrame, ProtocolError};
 
 /// Why a connection ended, or why a message could not be sent.
 ///
-/// A connection ends for one reason: once there is one, both halves return it for ever.
+/// A connection ends for one reason: once there is one, both halves return it for ever. (Only a failed write, which is told at
+/// once, gives way to a Close of the peer that had arrived before.)
 ///
 /// # Examples
 ///
@@ -36,6 +37,8 @@ pub enum Error {
     Io(io::Error),
     /// The closing handshake took longer than [`close_timeout`](crate::Config::close_timeout).
     CloseTimeout,
+    /// Nothing was received for too long, and nothing after a Ping ([`keepalive`](crate::Config::keepalive)).
+    KeepaliveTimeout,
     /// A Ping or Pong of ours with more than 125 bytes; nothing was sent, and the connection goes on.
     ControlTooLong {
         /// Its length in bytes.
@@ -82,16 +85,23 @@ impl Error {
             Self::Closing => Self::Closing,
             Self::Protocol(error) => Self::Protocol(*error),
             Self::EndOfStream { inside_message } => Self::EndOfStream { inside_message: *inside_message },
-            Self::Io(error) => Self::Io(match error.raw_os_error() {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => io::Error::new(error.kind(), error.to_string()),
-            }),
+            Self::Io(error) => Self::Io(plain(error)),
             Self::CloseTimeout => Self::CloseTimeout,
+            Self::KeepaliveTimeout => Self::KeepaliveTimeout,
             Self::ControlTooLong { len } => Self::ControlTooLong { len: *len },
             Self::SendLeaked => Self::SendLeaked,
             Self::StreamPanicked => Self::StreamPanicked,
             Self::NoRandomness => Self::NoRandomness,
         }
+    }
+}
+
+/// The same error, without what a stream may have put into it: that is other people's code, and must not be run or dropped while
+/// something of ours is borrowed.
+pub(crate) fn plain(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 
@@ -109,6 +119,7 @@ impl fmt::Display for Error {
             Self::EndOfStream { inside_message: true } => f.write_str("the stream ended inside a message"),
             Self::Io(error) => write!(f, "the stream failed: {error}"),
             Self::CloseTimeout => f.write_str("the closing handshake took too long"),
+            Self::KeepaliveTimeout => f.write_str("the peer has fallen silent"),
             Self::ControlTooLong { len } => write!(f, "a ping or pong of {len} bytes, 125 are allowed"),
             Self::SendLeaked => f.write_str("a send future was leaked inside a frame"),
             Self::StreamPanicked => f.write_str("the stream panicked"),
@@ -134,7 +145,7 @@ impl From<Error> for io::Error {
             Error::Closed(_) | Error::Closing => Self::new(io::ErrorKind::ConnectionAborted, error),
             Error::EndOfStream { .. } => Self::new(io::ErrorKind::UnexpectedEof, error),
             Error::Protocol(_) => Self::new(io::ErrorKind::InvalidData, error),
-            Error::CloseTimeout => Self::new(io::ErrorKind::TimedOut, error),
+            Error::CloseTimeout | Error::KeepaliveTimeout => Self::new(io::ErrorKind::TimedOut, error),
             Error::ControlTooLong { .. } => Self::new(io::ErrorKind::InvalidInput, error),
             Error::SendLeaked | Error::StreamPanicked | Error::NoRandomness => Self::other(error),
         }

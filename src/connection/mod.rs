@@ -6,6 +6,7 @@
 //! | `hub` | the one waker that the stream sees |
 //! | `reading` | the stream's bytes as events, fairly |
 //! | `sender`, `receiver`, `close`, `cork` | thin futures over those |
+//! | `keepalive` | whether the peer is alive |
 //! | `scratch` | the read buffer of a thread |
 
 mod close;
@@ -13,6 +14,7 @@ mod config;
 mod cork;
 mod error;
 mod hub;
+mod keepalive;
 mod keys;
 mod message;
 mod reading;
@@ -25,6 +27,7 @@ mod timer;
 use std::cell::Ref;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -40,6 +43,7 @@ pub use timer::{NoTimer, Sleep, Timer};
 pub(crate) use shared::HalfClose;
 
 use crate::protocol::{CloseCode, CloseFrame, Limits, Role};
+use keepalive::Keepalive;
 use reading::Reading;
 use shared::Shared;
 
@@ -87,7 +91,10 @@ impl<T> WebSocket<T> {
             max_fragments: config.max_fragments,
         };
         let shared = Rc::new(Shared::new(stream, role, config, timer, half_close, subprotocol));
-        let reading = Reading::new(role, limits, read_ahead);
+        let mut reading = Reading::new(role, limits, read_ahead);
+        if let Some((interval, timeout)) = config.keepalive {
+            reading.keep_alive(Keepalive::new(interval, timeout, shared.timer().now()));
+        }
         Self { sender: Sender { shared: Rc::clone(&shared) }, receiver: Receiver { shared, reading } }
     }
 
@@ -133,8 +140,7 @@ impl<T> WebSocket<T> {
     pub fn into_inner(self) -> Option<T> {
         let shared = Rc::clone(&self.sender.shared);
         drop(self);
-        // Handles hold it weakly, so this is the last.
-        Rc::into_inner(shared).and_then(Shared::into_stream)
+        shared.take_stream()
     }
 
     /// Whether we are the server or the client.
@@ -160,6 +166,12 @@ impl<T> WebSocket<T> {
     #[must_use]
     pub fn close_frame(&self) -> Option<CloseFrame> {
         self.sender.close_frame()
+    }
+
+    /// How long the last answered Ping of the [`keepalive`](Config::keepalive) took; `None` before the first.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.receiver.latency()
     }
 
     /// Bytes in the outbox, frame headers included: accepted, and not yet taken by the stream.

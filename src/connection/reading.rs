@@ -8,11 +8,13 @@
 //! poll, and with a million messages buffered another task never ran.)
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::Error;
 use super::hub::Slot;
+use super::keepalive::{Action, Keepalive};
 use super::scratch::Scratch;
 use super::shared::{ReadOutcome, Shared};
 use crate::protocol::{Event, Inbound, Limits, ProtocolError, Role};
@@ -20,7 +22,7 @@ use crate::protocol::{Event, Inbound, Limits, ProtocolError, Role};
 /// Frames after which other tasks get their turn.
 const FRAME_BUDGET: usize = 64;
 /// Bytes after which other tasks get their turn.
-pub(crate) const BYTE_BUDGET: usize = 64 << 10;
+const BYTE_BUDGET: usize = 64 << 10;
 
 pub(crate) struct Reading {
     inbound: Inbound,
@@ -30,17 +32,24 @@ pub(crate) struct Reading {
     budget: Budget,
     /// Bytes of messages that nobody wanted.
     discarded: usize,
+    keepalive: Option<Box<Keepalive>>,
 }
 
 /// Work done since this side last had to wait.
 #[derive(Default)]
-struct Budget {
+pub(crate) struct Budget {
     frames: usize,
     bytes: usize,
 }
 
 impl Budget {
-    const fn is_spent(&self) -> bool {
+    /// Counts one more frame, or read, of so many bytes.
+    pub(crate) const fn spend(&mut self, bytes: usize) {
+        self.frames = self.frames.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub(crate) const fn is_spent(&self) -> bool {
         self.frames >= FRAME_BUDGET || self.bytes >= BYTE_BUDGET
     }
 }
@@ -62,7 +71,18 @@ impl Reading {
             unread_at: 0,
             budget: Budget::default(),
             discarded: 0,
+            keepalive: None,
         }
+    }
+
+    /// Watches over the peer's life from now on.
+    pub(crate) fn keep_alive(&mut self, keepalive: Keepalive) {
+        self.keepalive = Some(Box::new(keepalive));
+    }
+
+    /// The time that the last answered Ping of the keepalive took.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        self.keepalive.as_deref().and_then(Keepalive::latency)
     }
 
     /// The payload of the last event.
@@ -75,7 +95,7 @@ impl Reading {
         &mut self,
         shared: &Shared<T>,
         slot: Slot,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         mut data: Option<&mut Vec<u8>>,
     ) -> Poll<Result<Event, Error>> {
         shared.unpark(slot);
@@ -115,6 +135,9 @@ impl Reading {
             let read = shared.poll_read(scratch.space());
             parsed = match read {
                 Poll::Ready(ReadOutcome::Bytes(count)) => {
+                    if let Some(keepalive) = &mut self.keepalive {
+                        keepalive.heard(shared.timer().now());
+                    }
                     let mut input = scratch.filled(count);
                     let parsed = self.parse(shared, &mut input, data.as_deref_mut());
                     self.unread.extend_from_slice(input);
@@ -127,7 +150,7 @@ impl Reading {
                 Poll::Ready(ReadOutcome::Over) => {
                     return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Closing)));
                 }
-                Poll::Pending => return self.wait(shared, slot),
+                Poll::Pending => return self.wait(shared, slot, cx),
             }
         }
     }
@@ -137,7 +160,9 @@ impl Reading {
         &mut self,
         shared: &Shared<T>,
         slot: Slot,
+        cx: &mut Context<'_>,
     ) -> Poll<Result<Event, Error>> {
+        self.poll_keepalive(shared, cx);
         self.budget = Budget::default();
         self.inbound.release_memory();
         self.unread = Vec::new();
@@ -150,6 +175,30 @@ impl Reading {
             }
             None => shared.park(slot),
         }
+    }
+
+    /// Sends a Ping when it is time, and ends the connection when that was not answered.
+    fn poll_keepalive<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        cx: &mut Context<'_>,
+    ) {
+        // A connection that is being closed has its own deadline.
+        let Some(keepalive) = self.keepalive.as_deref_mut().filter(|_| !shared.is_closing()) else { return };
+        while let Poll::Ready(action) = keepalive.poll(shared.timer(), cx) {
+            match action {
+                Action::Ping(payload) => shared.keepalive_ping(&payload),
+                Action::GiveUp => return shared.finish(Error::KeepaliveTimeout),
+            }
+        }
+    }
+
+    /// Whether a Pong concerns only us.
+    fn is_keepalive_pong<T: AsyncRead + AsyncWrite + Unpin>(&mut self, shared: &Shared<T>) -> bool {
+        let payload = self.inbound.payload();
+        self.keepalive
+            .as_deref_mut()
+            .is_some_and(|keepalive| keepalive.takes_pong(payload, shared.timer().now()))
     }
 
     fn parse_unread<T>(&mut self, shared: &Shared<T>, data: Option<&mut Vec<u8>>) -> Parsed
@@ -187,13 +236,12 @@ impl Reading {
                 Some(data) => self.inbound.receive_into(input, data),
                 None => self.inbound.receive(input),
             };
-            self.budget.frames = self.budget.frames.saturating_add(1);
-            self.budget.bytes = self.budget.bytes.saturating_add(before.saturating_sub(input.len()));
+            self.budget.spend(before.saturating_sub(input.len()));
             match event {
                 Ok(None) => return Parsed::NeedMore,
                 Ok(Some(Event::Fragment)) => {}
                 Ok(Some(Event::Ping)) => shared.answer_ping(self.inbound.payload()),
-                Ok(Some(Event::Pong)) if data.is_some() => {}
+                Ok(Some(Event::Pong)) if self.is_keepalive_pong(shared) || data.is_some() => {}
                 Ok(Some(event)) => return Parsed::Event(event),
                 Err(error) => return Parsed::Failed(error),
             }
@@ -206,7 +254,7 @@ impl Reading {
         &mut self,
         shared: &Shared<T>,
         slot: Slot,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<()> {
         loop {

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -64,6 +65,12 @@ impl<T> Receiver<T> {
     #[must_use]
     pub fn get_ref(&self) -> Option<Ref<'_, T>> {
         self.shared.get_ref()
+    }
+
+    /// How long the last answered Ping of the [`keepalive`](crate::Config::keepalive) took; `None` before the first.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.reading.latency()
     }
 
     /// The peer's Close, once it has been read and had a code.

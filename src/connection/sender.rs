@@ -142,7 +142,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
     pub fn feed<'a>(&'a mut self, message: impl Into<Message<'a>>) -> FeedFuture<'a, T> {
-        FeedFuture { sender: self, content: Content::Message(message.into()), drive: Drive::Later }
+        FeedFuture { sender: self, content: Some(Content::Message(message.into())), drive: Drive::Later }
     }
 
     /// Sends a Ping (RFC 6455, section 5.5.2), after what was accepted before. Its answer comes as
@@ -156,7 +156,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// As [`send`](Self::send).
     pub fn ping<'a>(&'a mut self, payload: &'a [u8]) -> FeedFuture<'a, T> {
-        FeedFuture { sender: self, content: Content::Ping(payload), drive: Drive::Now }
+        FeedFuture { sender: self, content: Some(Content::Ping(payload)), drive: Drive::Now }
     }
 
     /// Sends a Pong that nobody asked for, a one-way heartbeat (RFC 6455, section 5.5.3). Pings are answered without
@@ -170,7 +170,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// As [`send`](Self::send).
     pub fn pong<'a>(&'a mut self, payload: &'a [u8]) -> FeedFuture<'a, T> {
-        FeedFuture { sender: self, content: Content::Pong(payload), drive: Drive::Now }
+        FeedFuture { sender: self, content: Some(Content::Pong(payload)), drive: Drive::Now }
     }
 
     /// Waits until everything accepted has been taken by the stream, and flushes that.
@@ -442,7 +442,8 @@ impl<T> fmt::Debug for SendFuture<'_, T> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct FeedFuture<'a, T> {
     sender: &'a mut Sender<T>,
-    content: Content<'a>,
+    /// Gone when it is in the outbox.
+    content: Option<Content<'a>>,
     drive: Drive,
 }
 
@@ -473,20 +474,24 @@ enum Drive {
 impl<T: AsyncRead + AsyncWrite + Unpin> Future for FeedFuture<'_, T> {
     type Output = Result<(), Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Content::Ping(payload) | Content::Pong(payload) = self.content
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { sender, content, drive } = &mut *self;
+        if let Some(Content::Ping(payload) | Content::Pong(payload)) = content
             && payload.len() > MAX_CONTROL
         {
             return Poll::Ready(Err(Error::ControlTooLong { len: payload.len() }));
         }
-        let shared = &self.sender.shared;
+        let shared = &sender.shared;
         shared.enter_sender();
-        ready!(shared.poll_ready(cx))?;
-        shared.append(|outbound| self.content.append(outbound));
-        if self.drive == Drive::Now {
-            shared.drive_uncorked(Slot::Sender);
+        if let Some(new) = *content {
+            ready!(shared.poll_ready(cx))?;
+            *content = None;
+            shared.append(|outbound| new.append(outbound));
         }
-        Poll::Ready(Ok(()))
+        match drive {
+            Drive::Now => shared.poll_accepted(cx),
+            Drive::Later => Poll::Ready(Ok(())),
+        }
     }
 }
 

@@ -18,9 +18,11 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::error::plain;
 use super::hub::{Hub, Slot};
 use super::keys::OsSeededKeys;
-use super::reading::Reading;
+use super::reading::{Budget, Reading};
+use super::scratch::Scratch;
 use super::{Config, Error, QueueError, Sleep, Timer};
 use crate::protocol::{Batch, CloseFrame, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role};
 
@@ -182,6 +184,10 @@ impl<T> Shared<T> {
         self.role
     }
 
+    pub(crate) fn timer(&self) -> &dyn Timer {
+        &*self.timer
+    }
+
     pub(crate) fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
@@ -190,8 +196,10 @@ impl<T> Shared<T> {
         Ref::filter_map(self.stream.try_borrow().ok()?, Option::as_ref).ok()
     }
 
-    pub(crate) fn into_stream(self) -> Option<T> {
-        self.stream.into_inner()
+    /// Takes the stream away; nothing is written any more.
+    pub(crate) fn take_stream(&self) -> Option<T> {
+        self.state.borrow_mut().output = Output::Broken;
+        self.stream.try_borrow_mut().ok()?.take()
     }
 
     /// The peer's Close, if that is how it ended.
@@ -238,13 +246,24 @@ impl<T> Shared<T> {
     /// Bytes were written, or flushed: there may be room for a sender that waits. And on a stream of which we know nothing, what
     /// the receiver waits for may have been the very readiness that was used up now: TLS reads may write, and async-net forgets
     /// whoever waited when somebody else succeeds. The two directions of a bare socket have nothing to do with each other,
-    /// and there a needless turn of the receiver would cost a system call.
+    /// and there a needless turn of the receiver would cost a system call; unless the connection is being closed, and it waits for
+    /// just this.
     fn wrote(&self, me: Option<Slot>) {
         if me != Some(Slot::Sender) && self.parked.sender.get() {
             self.hub.wake_slot(Slot::Sender);
         }
-        if me != Some(Slot::Receiver) && self.parked.receiver.get() && !self.is_bare_socket() {
-            self.hub.wake_slot(Slot::Receiver);
+        if me != Some(Slot::Receiver) && self.parked.receiver.get() {
+            let only_reads = self.is_bare_socket() && self.state.borrow().outbound.is_open();
+            if !only_reads {
+                self.hub.wake_slot(Slot::Receiver);
+            }
+        }
+    }
+
+    /// Bytes were read. The same holds the other way round: TLS writes may wait for a read.
+    fn read_some(&self) {
+        if self.parked.sender.get() && !self.is_bare_socket() {
+            self.hub.wake_slot(Slot::Sender);
         }
     }
 
@@ -317,6 +336,10 @@ impl<T> Shared<T> {
     pub(crate) fn peer_closed(&self, frame: Option<&CloseFrame>, me: Slot) {
         {
             let mut state = self.state.borrow_mut();
+            if state.input == Input::Open {
+                // A write that failed meanwhile tells less.
+                state.cause = None;
+            }
             state.end_input(Error::Closed(frame.cloned()));
             state.outbound.close(frame);
         }
@@ -346,10 +369,11 @@ impl<T> Shared<T> {
     /// Writing failed. What has arrived can still be read.
     fn write_failed(&self, error: io::Error) {
         log::debug!("websocket: write failed: {error}");
+        let cause = Error::Io(plain(&error));
         {
             let mut state = self.state.borrow_mut();
             state.output = Output::Broken;
-            state.cause.get_or_insert(Error::Io(error));
+            state.cause.get_or_insert(cause);
         }
         self.arm();
         self.hand_off(None);
@@ -488,10 +512,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         };
         Poll::Ready(match result {
             Ok(0) => ReadOutcome::EndOfStream,
-            Ok(count) => ReadOutcome::Bytes(count),
+            Ok(count) => {
+                self.read_some();
+                ReadOutcome::Bytes(count)
+            }
             Err(error) => {
                 log::debug!("websocket: read failed: {error}");
-                self.finish(Error::Io(error));
+                self.finish(Error::Io(plain(&error)));
                 ReadOutcome::Over
             }
         })
@@ -555,6 +582,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     }
 
     // --- what the receiver puts in -----------------------------------------------------------------------------
+
+    /// A Ping of the keepalive. Where there is no room for it, a peer that reads nothing has been told enough.
+    pub(crate) fn keepalive_ping(&self, payload: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        if state.outbound.has_room() {
+            state.outbound.ping(payload);
+        }
+    }
 
     pub(crate) fn answer_ping(&self, payload: &[u8]) {
         self.state.borrow_mut().outbound.answer_ping(payload);
@@ -670,7 +705,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// Writes what was accepted at once, unless a cork scope will. Nobody would see to the rest if the receiver were gone, so
     /// then it is waited for.
-    fn poll_accepted(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_accepted(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         if self.receiver_dropped.get() {
             return self.poll_flush(cx);
         }
@@ -734,7 +769,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                         *written = written.saturating_add(state.outbound.advance_direct(count));
                     }
                     self.wrote(Some(Slot::Sender));
-                    if !self.state.borrow().outbound.is_direct() {
+                    // A message that lacks its end was cut by `close_now`: that is an error, found above.
+                    if !self.state.borrow().outbound.is_direct() && *written == payload.len() {
                         // What was queued behind it, and the flush.
                         self.drive(Some(Slot::Sender));
                         return Poll::Ready(self.broken().map_or(Ok(()), Err));
@@ -754,7 +790,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             None | Some(Error::Closed(_) | Error::EndOfStream { .. }) => state.output != Output::Open,
             Some(_) => true,
         };
-        // `close_now` may have ended it between two of its fragments.
+        // `close_now` may have ended it, between two of its fragments or at the end of one.
         if over || !state.outbound.is_direct() {
             Some(state.cause.as_ref().map_or(Error::Closing, Error::duplicate))
         } else {
@@ -766,9 +802,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// Queues our Close after everything accepted so far. The first one counts.
     pub(crate) fn request_close(&self, frame: Option<&CloseFrame>) {
-        self.state.borrow_mut().outbound.close(frame);
+        let is_first = {
+            let outbound = &mut self.state.borrow_mut().outbound;
+            let is_first = outbound.is_open();
+            outbound.close(frame);
+            is_first
+        };
         self.arm();
-        self.hand_off(None);
+        if is_first {
+            self.hand_off(None);
+        }
     }
 
     /// Drops what has not begun to leave, and queues our Close.
@@ -783,7 +826,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn poll_close(
         &self,
         slot: Slot,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         reading: Option<&mut Reading>,
     ) -> Poll<Result<(), Error>> {
         self.unpark(slot);
@@ -825,33 +868,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         if !server_goes_first && self.poll_shut().is_pending() {
             return self.park(slot);
         }
-        let mut scratch = super::scratch::Scratch::borrow();
-        loop {
+        let mut budget = Budget::default();
+        while !budget.is_spent() {
+            let mut scratch = Scratch::borrow();
             let outcome = self.poll_read(scratch.space());
             match outcome {
                 Poll::Ready(ReadOutcome::Bytes(count)) => {
                     scratch.filled(count);
+                    budget.spend(count);
                     let drained = {
                         let mut state = self.state.borrow_mut();
                         state.drained = state.drained.saturating_add(count);
                         state.drained
                     };
-                    if drained > self.max_message {
-                        break;
-                    }
-                    if count >= super::reading::BYTE_BUDGET {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
+                    if drained <= self.max_message {
+                        continue;
                     }
                 }
-                Poll::Ready(ReadOutcome::EndOfStream | ReadOutcome::Over) => break,
+                Poll::Ready(ReadOutcome::EndOfStream | ReadOutcome::Over) => {}
                 // The peer has had our Close and said all it has to say; a server need not wait for more.
-                Poll::Pending if is_clean && self.role == Role::Server => break,
+                Poll::Pending if is_clean && self.role == Role::Server => {}
                 Poll::Pending => return self.park(slot),
             }
+            self.tear_down();
+            return Poll::Ready(());
         }
-        self.tear_down();
-        Poll::Ready(())
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Shuts down the write side.
@@ -885,7 +928,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     }
 
     /// `close` of a sender: if the receiver is gone, its reading side is at hand.
-    pub(crate) fn poll_close_sender(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_close_sender(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut orphan = self.orphan.take();
         let result = self.poll_close(Slot::Sender, cx, orphan.as_deref_mut());
         self.orphan.set(orphan);
@@ -900,20 +943,25 @@ impl<T> Shared<T> {
     }
 
     /// The same, from the `Drop` of its future: whoever waits goes on writing it. A rest above the message limit is not kept:
-    /// the frame is finished, and a Close tells the peer that the message is not.
+    /// the frame is finished, and a Close tells the peer that the message is not, if it has begun and now lacks its end.
     pub(crate) fn abandon_direct(&self, unwritten: &[u8]) {
         let Ok(mut state) = self.state.try_borrow_mut() else {
             return self.spill_failed.set(true);
         };
-        if unwritten.len() <= self.max_message {
-            state.outbound.end_direct(unwritten, Rest::Message);
-        } else {
-            state.outbound.end_direct(unwritten, Rest::Frame);
+        let rest = if unwritten.len() <= self.max_message { Rest::Message } else { Rest::Frame };
+        let is_cut = state.outbound.end_direct(unwritten, rest);
+        if is_cut {
             let frame = CloseFrame::new(crate::protocol::CloseCode::INTERNAL_ERROR, "message not finished");
             state.outbound.close_now(Some(&frame));
         }
         drop(state);
+        if is_cut {
+            self.arm();
+        }
         self.hand_off(Some(Slot::Sender));
+        if self.parked.scope.get() {
+            self.hub.wake_slot(Slot::Scope);
+        }
     }
 }
 

@@ -72,7 +72,10 @@ impl<T> Server<T> {
     }
 
     /// What ends the writing side, for streams whose `poll_close` does not: a runtime knows its own.
-    #[cfg_attr(not(feature = "async-io"), expect(dead_code, reason = "no runtime is compiled in"))]
+    #[cfg_attr(
+        not(any(feature = "async-io", feature = "tokio")),
+        expect(dead_code, reason = "no runtime is compiled in")
+    )]
     pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
         self.link.half_close = half_close;
         self
@@ -413,7 +416,10 @@ impl<T> ServerRequest<T> {
     }
 
     /// What ends the writing side, for streams whose `poll_close` does not: a runtime knows its own.
-    #[cfg_attr(not(feature = "async-io"), expect(dead_code, reason = "no runtime is compiled in"))]
+    #[cfg_attr(
+        not(any(feature = "async-io", feature = "tokio")),
+        expect(dead_code, reason = "no runtime is compiled in")
+    )]
     pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
         self.link.half_close = half_close;
         self

@@ -378,7 +378,7 @@ impl Outbound {
             rest.split_at_checked(self.fragment).filter(|(_, after)| !after.is_empty())
         {
             self.append(opcode, Fin::No, piece);
-            // A chunk ends here, so that a Pong can go between.
+            // A chunk ends here, so that a Pong can go between (unless they are short).
             self.seal();
             (opcode, rest) = (OpCode::Continuation, after);
         }
@@ -463,8 +463,10 @@ impl Outbound {
         self.ready.clear();
         self.tail = Vec::new();
         self.pong = None;
-        if self.direct.as_ref().is_some_and(|direct| !direct.is_inside_frame()) {
-            self.direct = None;
+        match &mut self.direct {
+            // The fragment that has begun is the last; the header that it had never says so.
+            Some(direct) if direct.is_inside_frame() => direct.message_left = 0,
+            _ => self.direct = None,
         }
         if let Some(mut chunk) = begun {
             chunk.cut();
@@ -477,15 +479,21 @@ impl Outbound {
         self.queued = total(&self.ready);
     }
 
-    /// The bytes to be written next; `None` if there are none, or if a message that is being written from where
-    /// it lies has to go on first.
+    /// The bytes to be written next; `None` if there are none, if a message that is being written from where
+    /// it lies has to go on first, or while a batch is out.
     ///
     /// The batch has to be [put back](Self::put_back), with the count of bytes that were written.
     #[must_use]
     pub fn take(&mut self) -> Option<Batch> {
+        if self.lent != Lent::Nothing {
+            return None;
+        }
         let batch = match self.place {
-            // The frame that has begun comes first; a Pong that waits must not wait for more than that.
-            Place::InsideFrame if self.pong.is_some() => self.ready.pop_front().map(Batch::of),
+            // The frame that has begun comes first, and alone if something other than what is queued behind it goes next:
+            // a Pong that waits, or the next fragment of a direct message, for which this frame was a Pong between.
+            Place::InsideFrame if self.pong.is_some() || self.direct.is_some() => {
+                self.ready.pop_front().map(Batch::of)
+            }
             Place::InsideFrame => self.take_ready(),
             Place::Boundary if self.direct.as_ref().is_some_and(Direct::is_inside_frame) => None,
             Place::Boundary => match self.pong.take() {
@@ -579,10 +587,18 @@ impl Outbound {
         }
     }
 
-    /// Ends the chunk that is being filled.
+    /// Ends the chunk that is being filled. A short one joins the one before it: frames that come one by one while nothing can be
+    /// written must not cost a buffer each.
     fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            self.ready.push_back(Chunk::Frames { bytes: std::mem::take(&mut self.tail), at: 0 });
+        if self.tail.is_empty() {
+            return;
+        }
+        let tail = std::mem::take(&mut self.tail);
+        match self.ready.back_mut() {
+            Some(Chunk::Frames { bytes, .. }) if bytes.len().saturating_add(tail.len()) <= KEEP => {
+                bytes.extend_from_slice(&tail);
+            }
+            _ => self.ready.push_back(Chunk::Frames { bytes: tail, at: 0 }),
         }
     }
 
@@ -621,7 +637,7 @@ fn encode(
     }
 }
 
-/// Messages that are written from where they lie, by [`connection`](crate::connection)'s `send`. Servers only: a client
+/// Messages that are written from where they lie, by the connection's `send`. Servers only: a client
 /// has to mask, and so to copy.
 impl Outbound {
     /// Whether this side can write a payload from where it lies.
@@ -675,18 +691,27 @@ impl Outbound {
     }
 
     /// Ends a direct message whose sender goes away. `unwritten` is its payload from the place it has come to. If
-    /// nothing of it has been written, it is as if it had never been sent.
-    pub(crate) fn end_direct(&mut self, unwritten: &[u8], rest: Rest) {
-        let Some(direct) = self.direct.take() else { return };
+    /// nothing of it has been written, it is as if it had never been sent. Returns whether the message stays cut: it
+    /// has begun, and its end will not follow.
+    pub(crate) fn end_direct(&mut self, unwritten: &[u8], rest: Rest) -> bool {
+        let Some(direct) = self.direct.take() else {
+            return false;
+        };
         if direct.is_first && direct.header_written == 0 {
-            return;
+            return false;
         }
         let inside = direct.is_inside_frame();
         if rest == Rest::Frame {
             self.discard();
         }
-        let (of_frame, mut of_message) =
+        // A Pong between two fragments that has begun is finished first.
+        let begun = match self.place {
+            Place::InsideFrame if self.lent == Lent::Nothing => self.ready.pop_front(),
+            _ => None,
+        };
+        let (of_frame, of_message) =
             unwritten.split_at_checked(direct.fragment_left).unwrap_or((unwritten, &[]));
+        let mut of_message = of_message.get(..direct.message_left).unwrap_or_default();
         let mut chunks = VecDeque::new();
         let mut bytes = direct.header.as_slice().get(direct.header_written..).unwrap_or_default().to_vec();
         bytes.extend_from_slice(of_frame);
@@ -708,7 +733,12 @@ impl Outbound {
         }
         self.queued = self.queued.saturating_add(total(&chunks));
         chunks.append(&mut self.ready);
+        if let Some(begun) = begun {
+            chunks.push_front(begun);
+        }
         self.ready = chunks;
+        // A frame that is finished and is the last one ends its message, too.
+        rest == Rest::Frame && !(inside && direct.message_left == 0)
     }
 }
 

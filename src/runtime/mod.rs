@@ -2,3 +2,5 @@
 
 #[cfg(feature = "async-io")]
 pub(crate) mod async_io;
+#[cfg(feature = "tokio")]
+pub(crate) mod tokio;

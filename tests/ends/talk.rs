@@ -68,7 +68,7 @@ impl Part {
             }
             let id = id as u32;
             self.books[0].borrow_mut().begins(id);
-            if id % 2 == 0 {
+            if id.is_multiple_of(2) {
                 sender.send(&ledger::binary(id, *len)).await.unwrap();
             } else {
                 sender.send(&ledger::text(id, *len)).await.unwrap();

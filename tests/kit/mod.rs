@@ -18,6 +18,7 @@
     unreachable_pub,
     missing_docs,
     missing_debug_implementations,
+    clippy::mem_forget,
     reason = "each test binary compiles the whole kit and uses a part of it"
 )]
 

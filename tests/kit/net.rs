@@ -211,8 +211,7 @@ struct End {
 /// Who waits for a direction of an end.
 #[derive(Default)]
 struct Slot {
-    /// The waker, and the direction its owner's operation was of.
-    registered: Option<(Waker, Direction)>,
+    registered: Option<Waker>,
     /// An event for this slot is on its way.
     queued: bool,
     /// Send an event even if the direction is not ready.
@@ -366,10 +365,10 @@ impl NetCore {
             slot.queued = false;
             slot.forced = false;
             let registered = slot.registered.take();
-            registered.map(|(waker, of)| {
-                self.forget(&mut state, end, of, &waker);
-                waker
-            })
+            if let Some(waker) = &registered {
+                self.woken(&mut state, end, waker);
+            }
+            registered
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -445,9 +444,17 @@ impl NetCore {
 
     /// Takes whoever is registered out, to be woken.
     fn unregister(&self, state: &mut State, end: usize, direction: Direction, wakes: &mut Wakes) {
-        if let Some((waker, of)) = state.ends[end].slots[direction.index()].registered.take() {
-            self.forget(state, end, of, &waker);
+        if let Some(waker) = state.ends[end].slots[direction.index()].registered.take() {
+            self.woken(state, end, &waker);
             wakes.push(waker);
+        }
+    }
+
+    /// The waker is woken: whatever it waited for, its owner can look again. (Where it is still registered it will
+    /// be woken again, so nothing is overlooked.)
+    fn woken(&self, state: &mut State, end: usize, waker: &Waker) {
+        for direction in Direction::BOTH {
+            self.forget(state, end, direction, waker);
         }
     }
 
@@ -469,12 +476,12 @@ impl NetCore {
         if !wanting.iter().any(|known| known.will_wake(waker)) {
             wanting.push(waker.clone());
         }
-        let old = state.ends[end].slots[slot.index()].registered.replace((waker.clone(), of));
+        let old = state.ends[end].slots[slot.index()].registered.replace(waker.clone());
         if self.config.model == Model::ReplaceAndWake
-            && let Some((old, was_of)) = old
+            && let Some(old) = old
             && !old.will_wake(waker)
         {
-            self.forget(state, end, was_of, &old);
+            self.woken(state, end, &old);
             wakes.push(old);
         }
     }
@@ -638,8 +645,9 @@ impl NetCore {
             // The kernel takes it; the answer is a reset, and what had not been read is lost.
             state.ends[end].reset = true;
             state.pipes[1 - end].bytes.clear();
-            let bytes: Vec<u8> = bufs.concat();
-            state.pipes[end].recorded.extend_from_slice(&bytes);
+            let staged = std::mem::take(&mut state.ends[end].staged);
+            state.pipes[end].recorded.extend(staged);
+            state.pipes[end].recorded.extend(bufs.concat());
             return Some(Ok(asked));
         }
         let room = if self.config.model == Model::ReadMayWrite {
@@ -670,7 +678,9 @@ impl NetCore {
     /// Moves staged bytes into the pipe, as far as it has room; `true` if none is left.
     fn unstage(&self, state: &mut State, end: usize) -> bool {
         if state.ends[1 - end].dropped {
-            state.ends[end].staged.clear();
+            // It leaves, and nobody gets it.
+            let staged = std::mem::take(&mut state.ends[end].staged);
+            state.pipes[end].recorded.extend(staged);
         }
         let room = self.config.capacity[end].saturating_sub(state.pipes[end].bytes.len());
         let staged = &mut state.ends[end].staged;

@@ -49,6 +49,11 @@ pub fn enumerated(name: &str, model: Model, choices: &Chooser, test: impl FnOnce
     test(&Run { seed: 0, model, choices: choices.clone(), trace });
 }
 
+/// Whether single runs were asked for, so that counts over all of them mean nothing.
+pub fn is_replay() -> bool {
+    ["SEED", "MODEL", "RUNS"].iter().any(|name| env::var_os(name).is_some())
+}
+
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))

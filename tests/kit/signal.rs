@@ -1,4 +1,4 @@
-//! "It has happened": set once, waited for by any task of the run.
+//! "It has happened": set once, waited for by any task of the run; or a number that only grows.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -13,6 +13,7 @@ pub struct Signal {
 #[derive(Default)]
 struct Inner {
     is_set: Cell<bool>,
+    reached: Cell<Option<u32>>,
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -21,6 +22,25 @@ impl Signal {
         self.inner.is_set.set(true);
         let waiting = self.inner.waiting.take();
         waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// It has come to `number`.
+    pub fn reach(&self, number: u32) {
+        self.inner.reached.set(Some(number));
+        let waiting = self.inner.waiting.take();
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until it has come to `number`, or beyond.
+    pub async fn wait_for(&self, number: u32) {
+        poll_fn(|cx| {
+            if self.inner.reached.get() >= Some(number) {
+                return Poll::Ready(());
+            }
+            self.inner.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     pub fn is_set(&self) -> bool {

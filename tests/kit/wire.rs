@@ -40,6 +40,17 @@ pub fn check_closed(from: From, bytes: &[u8]) -> Seen {
     seen
 }
 
+/// Every message that begins ends, too: a Close may legally come inside one, but not from us.
+///
+/// # Panics
+///
+/// When that is not so.
+pub fn no_message_is_cut(seen: &Seen) {
+    let begun = seen.frames.iter().filter(|frame| matches!(frame.opcode, slow::TEXT | slow::BINARY)).count();
+    let ended = seen.events.iter().filter(|event| matches!(event, Event::Text(_) | Event::Binary(_))).count();
+    assert_eq!(begun, ended, "messages that began, and that ended");
+}
+
 /// The code of the Close, if there is a Close with one.
 pub fn close_code(seen: &Seen) -> Option<u16> {
     match seen.events.last() {
