@@ -6,13 +6,15 @@
 //!   `zip`, with no lock, no channel and no task between them.
 //! * `manager.rs` says who meets whom, `battle.rs` what is told to whom, `arena.rs` what happens and `round.rs` for how
 //!   long, `wire/` how it looks on the wire; `ticket.rs` who may come back, `allowance.rs` how much a client may ask
-//!   for, `dismissal.rs` how the server parts with one; `pages.rs` what the browser gets, `page/` the client.
+//!   for, `dismissal.rs` how the server parts with one; `bots.rs` who plays when nobody does, `brain.rs` how; `pages.rs`
+//!   what the browser gets, `page/` the client.
 //!
 //! The manager lives longer than the executor, so its tasks borrow it.
 
 mod allowance;
 mod arena;
 mod battle;
+mod bots;
 mod brain;
 mod dismissal;
 mod manager;
@@ -96,13 +98,16 @@ async fn run<'m>(
     let mut signals = Signals::new(ENDING)?;
     let address = options.listen.to_socket_addrs()?.next().ok_or("no such address")?;
     let listener = Async::<TcpListener>::bind(address)?;
-    println!("open http://{}/ in a browser; Ctrl-C ends", listener.get_ref().local_addr()?);
+    let address = listener.get_ref().local_addr()?;
+    println!("open http://{address}/ in a browser; Ctrl-C ends");
 
     // Nothing is ever written to this ring: every client's task holds its writer, and the last one to end wakes us.
     let (present, mut all_gone) = new_shared();
     // Two tasks, and not part of this future: it is polled whenever anything happens on this thread.
     let accepting = executor.spawn(accept(Rc::clone(executor), manager, listener, Rc::new(present)));
     let ticking = executor.spawn(tick(manager));
+    // They end by themselves, when they are told that the server does.
+    (0..options.bots).for_each(|index| executor.spawn(bots::fly(address, index)).detach());
 
     signals.next().await;
     log::info!("closing; Ctrl-C again to end at once");
