@@ -315,7 +315,7 @@ impl Battle {
 
     fn dismiss(&mut self, cid: Cid, dismissal: Dismissal) {
         if let Some(client) = self.remove(cid) {
-            log::warn!("battle {}: client {cid} is dismissed: {}", self.number, dismissal.reason());
+            log::info!("battle {}: client {cid} is dismissed: {}", self.number, dismissal.reason());
             client.notice.give(dismissal);
             if dismissal.keeps_seat() {
                 self.keep_seat(client);

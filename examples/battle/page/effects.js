@@ -140,7 +140,8 @@ export function pass(seconds) {
 
 export function drawTrails(to, hueOf) {
   to.globalCompositeOperation = "lighter";
-  to.lineCap = "round";
+  // Round ends would show as dots where they lie over each other.
+  to.lineCap = "butt";
   for (const [id, trail] of trails) {
     const hue = hueOf(id);
     for (let at = 1; at < trail.length; at += 1) {

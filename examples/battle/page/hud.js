@@ -104,10 +104,12 @@ function showResult() {
   const drawn = !first || first.score === 0 || second?.score === first.score;
   set("result-title", drawn ? "A draw" : first.id === world.me ? "You win!" : `${first.name} wins`);
   byId("result").style.setProperty("--hue", drawn ? "" : colour(first.hue, 72));
-  const rows = ranking().slice(0, 6).map(({ id, name, hue, score }, place) => {
+  const places = ranking().map((it, index) => ({ ...it, place: index + 1 }));
+  const told = places.filter(({ id, place }) => place <= 6 || id === world.me);
+  const rows = told.map(({ id, name, hue, score, place }) => {
     const row = element("tr", "", hue);
     row.className = id === world.me ? "me" : "";
-    row.append(element("td", String(place + 1)), element("td", name), element("td", String(score)));
+    row.append(element("td", String(place)), element("td", name), element("td", String(score)));
     return row;
   });
   byId("result-scores").replaceChildren(...rows);
@@ -149,6 +151,13 @@ byId("name").value = lastName();
 let nextAttempt = 0;
 let countdown = null;
 
+/** The battle goes on without us. */
+function stand() {
+  document.body.classList.remove("playing");
+  for (const id of ["result", "banner"]) byId(id).hidden = true;
+  clearInterval(countdown);
+}
+
 Object.assign(link, {
   found() {
     clearInterval(countdown);
@@ -156,20 +165,18 @@ Object.assign(link, {
     byId("gone").hidden = true;
   },
   lost({ reason, wait }) {
-    document.body.classList.remove("playing");
+    stand();
     nextAttempt = performance.now() + wait;
     const tick = () => {
       const left = Math.max(0, Math.ceil((nextAttempt - performance.now()) / 1000));
       set("lost-reason", `${reason} ${left > 0 ? `Trying again in ${left} s.` : "Trying again now."}`);
     };
-    clearInterval(countdown);
     countdown = setInterval(tick, 250);
     tick();
     byId("lost").hidden = false;
   },
   ended({ reason, idle }) {
-    document.body.classList.remove("playing");
-    clearInterval(countdown);
+    stand();
     byId("lost").hidden = true;
     if (idle) {
       openEntry(reason);

@@ -60,23 +60,26 @@ export function flash(id) { flashes.set(id, 0); }
 function goal() {
   const me = shown.get(world.me);
   if (!world.playing || !me) {
-    const whole = Math.min(innerWidth / (world.width + 120), innerHeight / (world.height + 120));
     if (world.playing) return null;
-    return { x: world.width / 2, y: world.height / 2, scale: Math.max(whole, 0.33) };
+    const [across, down] = [innerWidth / (world.width + 120), innerHeight / (world.height + 120)];
+    // In a tall window the whole of it would be a strip: then its middle.
+    return { x: world.width / 2, y: world.height / 2, scale: Math.max(Math.min(across, down), 0.8 * down) };
   }
   const scale = Math.min(1.6, Math.max(0.45, Math.sqrt(innerWidth * innerHeight / SEEN)));
+  // So much beyond the edge that a ship there is not under the clock, the scores or the thumbs.
+  const narrow = innerWidth <= 700;
+  const [above, below] = narrow ? [190, 230] : [100, 100];
   return {
-    x: keepInside(me.x, innerWidth / scale / 2, world.width),
-    y: keepInside(me.y, innerHeight / scale / 2, world.height),
+    x: keepInside(me.x, innerWidth / scale / 2, world.width, 90 / scale, 90 / scale),
+    y: keepInside(me.y, innerHeight / scale / 2, world.height, above / scale, below / scale),
     scale,
   };
 }
 
-/** The middle of a picture that shows `half` units to either side, and not much of what is beyond the edge. */
-function keepInside(place, half, size) {
-  const beyond = 110;
-  if (2 * half > size + 2 * beyond) return size / 2;
-  return Math.min(Math.max(place, half - beyond), size + beyond - half);
+/** The middle of a picture that shows `half` units to either side, and not much of what is beyond the edges. */
+function keepInside(place, half, size, before, behind) {
+  if (2 * half > size + before + behind) return (size + behind - before) / 2;
+  return Math.min(Math.max(place, half - before), size + behind - half);
 }
 
 function moveCamera(seconds) {
@@ -188,7 +191,7 @@ function drawShip(ship, now) {
   const { x, y } = ship;
   const hit = Math.max(0, 1 - (flashes.get(ship.id) ?? 1) / 0.22);
   paint.globalCompositeOperation = "lighter";
-  glow(paint, hue, x, y, 62, 0.5);
+  glow(paint, hue, x, y, ship.id === world.me ? 84 : 62, ship.id === world.me ? 0.75 : 0.5);
   if (hit > 0) glow(paint, hue, x, y, 96, hit);
   paint.save();
   paint.translate(x, y);
