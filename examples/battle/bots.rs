@@ -47,11 +47,11 @@ pub(crate) async fn fly(address: SocketAddr, index: u16) {
 
 /// Such as "Vega (bot)", and "Vega 2 (bot)" when the names are used up.
 fn name(index: u16) -> String {
-    let (lap, place) = (usize::from(index) / NAMES.len(), usize::from(index) % NAMES.len());
-    let name = NAMES.get(place).copied().unwrap_or_default();
-    match lap {
-        0 => format!("{name} (bot)"),
-        _ => format!("{name} {} (bot)", lap.saturating_add(1)),
+    let mut all = (1..).flat_map(|lap| NAMES.map(|name| (lap, name)));
+    match all.nth(index.into()) {
+        Some((lap @ 2.., name)) => format!("{name} {lap} (bot)"),
+        Some((_, name)) => format!("{name} (bot)"),
+        None => String::from("(bot)"),
     }
 }
 
@@ -92,7 +92,7 @@ async fn play(
             let event = event?;
             brain.hear(&event, &mut asked);
             if event == Event::Refused {
-                return Err("the name was refused".into());
+                return Err("the name is refused".into());
             }
         }
     }
