@@ -485,6 +485,23 @@ fn a_pong_that_comes_in_the_same_instant_as_its_ping_is_life() {
     }
 }
 
+#[test]
+fn without_a_receiver_a_large_send_waits_for_what_was_queued_behind_it_too() {
+    let (script, websocket) = connect(Config::new());
+    let (mut sender, receiver) = websocket.split();
+    let (handle, hand, large) = (sender.queue_handle(), Hand::new(), vec![5; 20_000]);
+    drop(receiver);
+    script.room.set(10_000);
+    let mut send = pin!(sender.send(&large));
+    assert!(hand.poll(send.as_mut()).is_pending());
+    handle.queue(&EncodedFrame::text("behind")).unwrap();
+    script.give_room(10_004 + 3);
+    assert!(hand.poll(send.as_mut()).is_pending(), "nobody else would write the rest");
+    script.give_room(usize::MAX);
+    ready(hand.poll(send)).unwrap();
+    assert_eq!(frames(&script.take_written()), [(0x82, 20_000), (0x81, 6)]);
+}
+
 // --- endings -------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -126,7 +126,7 @@ pub(crate) enum SendStage {
     Direct {
         written: usize,
     },
-    /// All of it is in the outbox.
+    /// All of it is in the outbox, or written.
     Accepted,
     Done,
 }
@@ -689,8 +689,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 SendStage::Direct { written } => {
                     self.unpark(Slot::Sender);
                     let result = std::task::ready!(self.poll_direct(cx, payload, written));
-                    *stage = SendStage::Done;
-                    return Poll::Ready(result);
+                    // What was queued behind it, and the flush, as after any message.
+                    *stage = if result.is_ok() { SendStage::Accepted } else { SendStage::Done };
+                    result?;
                 }
                 SendStage::Accepted => {
                     self.unpark(Slot::Sender);
@@ -771,9 +772,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                     self.wrote(Some(Slot::Sender));
                     // A message that lacks its end was cut by `close_now`: that is an error, found above.
                     if !self.state.borrow().outbound.is_direct() && *written == payload.len() {
-                        // What was queued behind it, and the flush.
-                        self.drive(Some(Slot::Sender));
-                        return Poll::Ready(self.broken().map_or(Ok(()), Err));
+                        return Poll::Ready(Ok(()));
                     }
                 }
             }
