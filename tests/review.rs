@@ -542,6 +542,25 @@ fn a_close_that_had_arrived_before_a_write_failed_is_how_the_connection_ended() 
 }
 
 #[test]
+fn a_receiver_that_closes_after_a_failed_write_drops_the_stream_whatever_the_peer_goes_on_to_say() {
+    let (script, websocket) = connect(Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    let hand = Hand::new();
+    script.write_faults.borrow_mut().push_back(ErrorKind::BrokenPipe.into());
+    script.say(&masked(0x81, b"x").repeat(1000));
+    assert!(ready(hand.once(sender.send("x"))).is_err());
+    let mut close = pin!(receiver.close());
+    let end = loop {
+        match hand.poll(close.as_mut()) {
+            Poll::Ready(end) => break end,
+            Poll::Pending => assert!(hand.wakes() > 0),
+        }
+    };
+    assert_eq!(end.unwrap_err().io_kind(), Some(ErrorKind::BrokenPipe));
+    assert!(script.dropped.get());
+}
+
+#[test]
 fn draining_lets_other_tasks_run_and_keeps_nothing_in_the_thread_s_buffer() {
     let (script, mut websocket) = connect(Config::new());
     let hand = Hand::new();

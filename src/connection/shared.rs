@@ -834,6 +834,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         self.poll_deadline();
         self.drive(Some(slot));
         let is_open = self.state.borrow().input == Input::Open;
+        let is_reading = reading.is_some();
         if let Some(reading) = reading.filter(|_| is_open) {
             // Also while our own bytes are stuck: the peer may be waiting for us to read before it reads.
             if reading.poll_discard(self, slot, cx, self.max_message).is_ready() {
@@ -844,7 +845,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             let state = self.state.borrow();
             (state.input, state.output)
         };
-        if output == Output::Broken {
+        if output == Output::Broken && (input == Input::Over || !is_reading) {
             // A receiver that is still there may read what came before the fault.
             if input == Input::Over || self.receiver_dropped.get() {
                 self.tear_down();
