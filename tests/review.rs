@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 use unsync_websocket::protocol::{MessageKind, Outbound};
 use unsync_websocket::{
-    CloseCode, Config, EncodedFrame, Error, Incoming, NoTimer, QueueHandle, Role, Sleep, Timer, WebSocket,
+    CloseCode, Config, EncodedFrame, Error, Incoming, NoTimer, QueueError, QueueHandle, Role, Sleep, Timer,
+    WebSocket,
 };
 use unsync_websocket_test_alloc::{Counting, Scope};
 
@@ -328,6 +329,41 @@ fn one_batch_is_out_at_a_time() {
         outbound.put_back(batch, written);
     }
     assert_eq!(wire, b"one\x88\0");
+}
+
+#[test]
+fn a_room_cuts_off_a_member_that_is_too_slow_without_waiting_for_it() {
+    let clock = Clock::new();
+    let (script, websocket) = connect_at(Config::new().outbox(1000), clock.clone());
+    let (sender, mut receiver) = websocket.split();
+    let (handle, hand) = (sender.queue_handle(), Hand::new());
+    script.room.set(3);
+    let mut receive = pin!(receiver.receive());
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    while handle.queue(&EncodedFrame::text("tick")).is_ok() {
+        assert!(hand.poll(receive.as_mut()).is_pending());
+    }
+    handle.queue_close(CloseCode::NORMAL, "").unwrap();
+    handle.close_now(CloseCode::TRY_AGAIN_LATER, "").unwrap();
+    assert_eq!(handle.queued_bytes(), 3, "the rest of the frame that has begun");
+    assert!(hand.wakes() > 0);
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    script.give_room(usize::MAX);
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    assert_eq!(script.take_written(), b"\x81\x04tick\x88\x02\x03\xF5");
+    assert_eq!(handle.close_now(CloseCode::NORMAL, ""), Err(QueueError::Closed), "it has been told");
+    clock.pass(Duration::from_secs(6));
+    assert!(hand.poll(receive.as_mut()).is_ready());
+    assert!(script.dropped.get());
+    assert_eq!(handle.close_now(CloseCode::NORMAL, ""), Err(QueueError::Closed));
+}
+
+#[test]
+fn a_room_cuts_off_a_member_of_which_no_half_waits() {
+    let (script, websocket) = connect(Config::new());
+    let handle = websocket.sender.queue_handle();
+    handle.close_now(CloseCode::TRY_AGAIN_LATER, "").unwrap();
+    assert_eq!(script.take_written(), b"\x88\x02\x03\xF5");
 }
 
 // --- corks ---------------------------------------------------------------------------------------------------------

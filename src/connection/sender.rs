@@ -379,6 +379,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
         self.shared.upgrade().ok_or(QueueError::Closed)?.queue_close(&CloseFrame::new(code, reason))
     }
 
+    /// As [`queue_close`](Self::queue_close), but drops everything that has not begun to leave: for a peer that reads too slowly. It
+    /// is told if it reads again within [`close_timeout`](crate::Config::close_timeout). Takes the place of a Close that
+    /// still waits.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Closed`] if the connection is over or our Close has begun to leave.
+    pub fn close_now(&self, code: CloseCode, reason: &str) -> Result<(), QueueError> {
+        self.shared.upgrade().ok_or(QueueError::Closed)?.queue_close_now(&CloseFrame::new(code, reason))
+    }
+
     /// Bytes in the outbox; 0 if the connection is gone.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {

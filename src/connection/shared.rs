@@ -621,6 +621,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         Ok(())
     }
 
+    pub(crate) fn queue_close_now(&self, frame: &CloseFrame) -> Result<(), QueueError> {
+        {
+            let state = self.state.borrow();
+            if state.output != Output::Open || state.outbound.is_close_sent() {
+                return Err(QueueError::Closed);
+            }
+        }
+        self.request_close_now(frame);
+        self.see_to_output();
+        Ok(())
+    }
+
     // --- what the sender puts in -------------------------------------------------------------------------------
 
     /// Begins a poll of the sender. A message that is half written belongs to a future that was leaked, unless that is the
