@@ -197,7 +197,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// # Errors
     ///
-    /// Why the connection ended, if not by a Close from either side.
+    /// Why the connection ended, if not by the peer's Close: [`Error::CloseTimeout`] if that did not come in time,
+    /// [`Error::EndOfStream`] if the stream ended without one.
     ///
     /// # Cancel safety
     ///
@@ -356,8 +357,8 @@ pub struct QueueHandle<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
-    /// Queues a message. If a half waits, it is woken and writes what was queued in this turn together; else the message is
-    /// written now, as far as the stream takes it.
+    /// Queues a message. If the receiver or a cork scope waits, it is woken and writes what was queued in this turn together (if its
+    /// future is dropped before that, whoever is polled next does); else the message is written now, as far as the stream takes it.
     ///
     /// May be called at any time, also while the connection's own task is inside `send`.
     ///
