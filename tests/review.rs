@@ -366,6 +366,76 @@ fn a_room_cuts_off_a_member_of_which_no_half_waits() {
     assert_eq!(script.take_written(), b"\x88\x02\x03\xF5");
 }
 
+/// Does anything in any order to a sending side whose stream takes bytes as it likes, and looks at what was written.
+#[test]
+fn whatever_is_sent_dropped_queued_and_closed_the_wire_is_whole_frames_in_order() {
+    for seed in 1..4000_u64 {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut below = move |n: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 33) as usize % n
+        };
+        let fragment = [7_000, 20_000, 70_000][below(3)];
+        let max = [10_000, 1 << 20][below(2)];
+        let (script, websocket) = connect(Config::new().fragment(fragment).outbox(9_000).max_message(max));
+        script.room.set(0);
+        let (mut sender, mut receiver) = websocket.split();
+        let (handle, hand, mut closed) = (sender.queue_handle(), Hand::new(), false);
+        let payload = vec![0; 60_000];
+        for _ in 0..below(40) {
+            let len = [0, 1, 500, 2_000, 17_000, 30_000, 60_000][below(7)];
+            let mut send = Some(Box::pin(sender.send(&payload[..len])));
+            for _ in 0..below(6) {
+                script.room.set(script.room.get() + [0, 1, 2, 5, 130, 3_000, 7_000, 20_010][below(8)]);
+                match below(12) {
+                    0..=4 => {
+                        if let Some(future) = &mut send
+                            && hand.poll(future.as_mut()).is_ready()
+                        {
+                            send = None;
+                        }
+                    }
+                    5 | 6 => {
+                        script.reads.borrow_mut().push_back(Ok(masked(0x89, &[1; 100])));
+                        let _ended = hand.once(receiver.receive());
+                    }
+                    7 | 8 => {
+                        let _full = handle.queue(&EncodedFrame::binary(&payload[..[3, 3_000][below(2)]]));
+                    }
+                    9 => drop(send.take()),
+                    10 if below(30) == 0 => {
+                        closed |= handle.close_now(CloseCode::TRY_AGAIN_LATER, "").is_ok();
+                    }
+                    11 if below(30) == 0 => closed |= handle.queue_close(CloseCode::NORMAL, "").is_ok(),
+                    _ => {}
+                }
+            }
+        }
+        script.room.set(usize::MAX);
+        for _ in 0..3 {
+            let _ended = hand.once(receiver.receive());
+        }
+        assert_eq!(sender.queued_bytes(), 0, "seed {seed}");
+        let (mut inside, mut over) = (false, false);
+        for (first, len) in frames(&script.take_written()) {
+            assert!(!over, "seed {seed}: nothing follows a Close");
+            match first {
+                0x81 | 0x82 | 0x01 | 0x02 => {
+                    assert!(!std::mem::replace(&mut inside, first < 0x80), "seed {seed}")
+                }
+                0x00 | 0x80 => assert!(std::mem::replace(&mut inside, first < 0x80), "seed {seed}"),
+                0x8A => assert_eq!(len, 100, "seed {seed}"),
+                0x88 => over = true,
+                _ => panic!("seed {seed}: {first:x}"),
+            }
+        }
+        assert!(over || !inside, "seed {seed}: a message that was cut is followed by a Close");
+        assert!(over || !closed, "seed {seed}");
+    }
+}
+
 // --- corks ---------------------------------------------------------------------------------------------------------
 
 #[test]
