@@ -15,10 +15,14 @@
 //!
 //! async fn echo(stream: Async<TcpStream>) -> Result<(), Box<dyn std::error::Error>> {
 //!     let mut ws = Server::new(stream).accept().await?;
-//!     while let Incoming::Message(message) = ws.receiver.receive().await? {
-//!         ws.sender.send(message).await?;
+//!     loop {
+//!         match ws.receiver.receive().await {
+//!             Ok(Incoming::Message(message)) => ws.sender.send(message).await?,
+//!             Ok(Incoming::Close(_)) | Err(_) => break,
+//!             Ok(_) => {} // a Pong, which may come unasked
+//!         }
 //!     }
-//!     Ok(ws.close().await?)
+//!     Ok(ws.close().await?) // tells the peer, and says why it ended
 //! }
 //!
 //! fn main() -> std::io::Result<()> {

@@ -197,7 +197,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// # Errors
     ///
-    /// Why the connection ended, if not by a Close from either side.
+    /// Why the connection ended, if not by the peer's Close: [`Error::CloseTimeout`] if that did not come in time,
+    /// [`Error::EndOfStream`] if the stream ended without one.
     ///
     /// # Cancel safety
     ///
@@ -356,8 +357,8 @@ pub struct QueueHandle<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
-    /// Queues a message. If a half waits, it is woken and writes what was queued in this turn together; else the message is
-    /// written now, as far as the stream takes it.
+    /// Queues a message. If the receiver or a cork scope waits, it is woken and writes what was queued in this turn together (if its
+    /// future is dropped before that, whoever is polled next does); else the message is written now, as far as the stream takes it.
     ///
     /// May be called at any time, also while the connection's own task is inside `send`.
     ///
@@ -377,6 +378,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
     /// [`QueueError::Closed`] if the connection is over or closing.
     pub fn queue_close(&self, code: CloseCode, reason: &str) -> Result<(), QueueError> {
         self.shared.upgrade().ok_or(QueueError::Closed)?.queue_close(&CloseFrame::new(code, reason))
+    }
+
+    /// As [`queue_close`](Self::queue_close), but drops everything that has not begun to leave: for a peer that reads too slowly. It
+    /// is told if it reads again within [`close_timeout`](crate::Config::close_timeout). Takes the place of a Close that
+    /// still waits.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Closed`] if the connection is over or our Close has begun to leave.
+    pub fn close_now(&self, code: CloseCode, reason: &str) -> Result<(), QueueError> {
+        self.shared.upgrade().ok_or(QueueError::Closed)?.queue_close_now(&CloseFrame::new(code, reason))
     }
 
     /// Bytes in the outbox; 0 if the connection is gone.
