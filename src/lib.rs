@@ -125,6 +125,7 @@
 //! | | |
 //! |---|---|
 //! | [`Server`], [`ServerRequest`] | the opening handshake: look at the request, then accept, reject, or answer it as plain HTTP |
+//! | [`Client`] | the same from the other side |
 //! | [`WebSocket`], [`Sender`], [`Receiver`] | the connection, whole and in halves |
 //! | [`QueueHandle`], [`EncodedFrame`] | broadcast: encode once, queue without waiting, learn who is slow |
 //! | [`WebSocket::cork`], [`CorkHandle`] | replies that leave together |
