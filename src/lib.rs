@@ -153,11 +153,13 @@ pub use connection::{
     QueueHandle, ReceiveDataFuture, ReceiveFuture, Receiver, ReuniteError, SendFuture, Sender, Sleep, Timer,
     WebSocket,
 };
-pub use handshake::{HandshakeError, Headers, Parts, Request, Responding, Response, Server, ServerRequest};
+pub use handshake::{
+    Client, HandshakeError, Headers, Parts, Refusal, Request, Responding, Response, Server, ServerRequest,
+};
 pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
 pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
-pub use runtime::async_io::AsyncIoTimer;
+pub use runtime::async_io::{AsyncIoTimer, connect};
 #[cfg(feature = "tokio")]
 pub use runtime::tokio::{TokioStream, TokioTimer};
 

@@ -102,14 +102,15 @@ impl Config {
         self
     }
 
-    /// Bytes the head of a request may have (default 16 KiB). A longer one is answered with status 431.
+    /// Bytes the head of a request, or of the answer to ours, may have (default 16 KiB). A server answers a longer one
+    /// with status 431.
     #[must_use]
     pub const fn max_head(mut self, bytes: usize) -> Self {
         self.max_head = if bytes == 0 { 1 } else { bytes };
         self
     }
 
-    /// Headers a request may have (default 100). One more is answered with status 431.
+    /// Headers a request, or the answer to ours, may have (default 100). A server answers one more with status 431.
     #[must_use]
     pub const fn max_headers(mut self, header_count: usize) -> Self {
         self.max_headers = header_count;

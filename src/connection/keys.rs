@@ -1,7 +1,7 @@
-//! Masking keys and nonces for clients: from a generator seeded by the operating system, one a thread (RFC 6455, section
-//! 10.3).
+//! Masking keys and nonces for clients: from a generator seeded by the operating system, one a thread (RFC 6455, sections
+//! 4.1 and 10.3).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -10,8 +10,15 @@ use rand::{Rng, SeedableRng, TryRng};
 
 use crate::protocol::MaskingKeys;
 
+type Seed = <StdRng as SeedableRng>::Seed;
+
+/// Where seeds come from.
+type SeedSource = fn(&mut Seed) -> Result<(), NoRandomness>;
+
 thread_local! {
     static GENERATOR: RefCell<Option<Rc<RefCell<StdRng>>>> = const { RefCell::new(None) };
+    /// The operating system, but in a test that wants to see it fail.
+    static SOURCE: Cell<SeedSource> = const { Cell::new(seed_from_system) };
 }
 
 /// The operating system gave no randomness, so nothing could be masked.
@@ -22,6 +29,10 @@ impl fmt::Display for NoRandomness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the operating system gives no randomness")
     }
+}
+
+fn seed_from_system(seed: &mut Seed) -> Result<(), NoRandomness> {
+    SysRng.try_fill_bytes(seed).map_err(|_| NoRandomness)
 }
 
 /// This thread's generator, a strong one (ChaCha).
@@ -37,12 +48,20 @@ impl OsSeededKeys {
         if let Some(generator) = kept {
             return Ok(Self { generator });
         }
-        let mut seed = <StdRng as SeedableRng>::Seed::default();
-        SysRng.try_fill_bytes(&mut seed).map_err(|_| NoRandomness)?;
+        let source = SOURCE.try_with(Cell::get).unwrap_or(seed_from_system);
+        let mut seed = Seed::default();
+        source(&mut seed)?;
         let generator = Rc::new(RefCell::new(StdRng::from_seed(seed)));
         // At the end of a thread there is no place to keep it: it is made anew each time then.
         let _ended = GENERATOR.try_with(|kept| *kept.borrow_mut() = Some(Rc::clone(&generator)));
         Ok(Self { generator })
+    }
+
+    /// What a handshake's key is made of: "a nonce ... selected randomly for each connection" (section 4.1).
+    pub(crate) fn next_nonce(&mut self) -> [u8; 16] {
+        let mut nonce = [0; 16];
+        self.generator.borrow_mut().fill_bytes(&mut nonce);
+        nonce
     }
 }
 
@@ -52,6 +71,18 @@ impl MaskingKeys for OsSeededKeys {
         self.generator.borrow_mut().fill_bytes(&mut key);
         key
     }
+}
+
+/// Runs `work` on a thread where the operating system gives no randomness.
+#[cfg(test)]
+pub(crate) fn without_randomness<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let starved = scope.spawn(|| {
+            SOURCE.set(|_| Err(NoRandomness));
+            work()
+        });
+        starved.join().expect("the work does not panic")
+    })
 }
 
 #[cfg(test)]
@@ -73,5 +104,27 @@ mod tests {
         let keys: std::collections::HashSet<[u8; 4]> =
             (0..8).map(|_| std::thread::spawn(key).join().unwrap()).collect();
         assert!(keys.len() > 6);
+    }
+
+    #[test]
+    fn no_two_nonces_are_equal() {
+        let nonces = || (0..500).map(|_| OsSeededKeys::new().unwrap().next_nonce()).collect::<Vec<_>>();
+        let mut all = [nonces(), std::thread::spawn(nonces).join().unwrap()].concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 1000);
+    }
+
+    #[test]
+    fn a_failing_source_is_an_error_each_time_and_none_once_it_works_again() {
+        without_randomness(|| {
+            for _ in 0..3 {
+                assert!(OsSeededKeys::new().is_err());
+            }
+            SOURCE.set(seed_from_system);
+            assert!(OsSeededKeys::new().is_ok());
+            SOURCE.set(|_| Err(NoRandomness));
+            assert!(OsSeededKeys::new().is_ok(), "a thread's generator is seeded once");
+        });
     }
 }

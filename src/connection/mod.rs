@@ -40,6 +40,9 @@ pub use receiver::{ReceiveDataFuture, ReceiveFuture, Receiver};
 pub use sender::{FeedFuture, FlushFuture, QueueHandle, SendFuture, Sender};
 pub use timer::{NoTimer, Sleep, Timer};
 
+pub(crate) use keys::OsSeededKeys;
+#[cfg(test)]
+pub(crate) use keys::without_randomness;
 pub(crate) use shared::HalfClose;
 
 use crate::protocol::{CloseCode, CloseFrame, Limits, Role};

@@ -2,11 +2,13 @@
 
 use std::{fmt, io};
 
+use super::Refusal;
+
 /// Why a handshake came to nothing.
 ///
-/// Each variant is one rule. [`status`](Self::status) is the HTTP status the peer was answered with, where there
-/// was anybody to answer; [`io_kind`](Self::io_kind) sorts the same faults the way [`std::io`] does. Neither
-/// `Debug` nor `Display` shows what a peer sent, but for the origin of a page, which is escaped.
+/// Each variant is one rule, kept by the server, by the client or by both. [`status`](Self::status) is the HTTP status
+/// that goes with it; [`io_kind`](Self::io_kind) sorts the same faults the way [`std::io`] does. Neither `Debug` nor
+/// `Display` shows what a peer sent, but for the origin of a page and the target of a redirect, which are escaped.
 ///
 /// # Examples
 ///
@@ -23,17 +25,21 @@ use std::{fmt, io};
 #[derive(Debug)]
 pub enum HandshakeError {
     // The world's.
-    /// The stream failed. Nothing was answered.
+    /// The stream failed, or could not be opened.
     Io(io::Error),
     /// The stream ended before the head did.
     EndOfStream {
         /** Bytes of the head that had come. */
         received: usize,
     },
-    /// The deadline passed before the whole request was there.
+    /// The deadline passed before the whole request was read, or written.
     RequestTimeout,
-    /// The deadline passed before the whole answer was written.
+    /// The deadline passed before the whole answer was written, or read.
     ResponseTimeout,
+    /// The deadline passed before there was a stream (`connect`, `Client::open`).
+    ConnectTimeout,
+    /// The operating system gave no randomness for the key (section 10.3).
+    NoRandomness,
 
     // The peer's: the bytes of the head.
     /// The head is longer than we take (`Config::max_head`).
@@ -70,7 +76,7 @@ pub enum HandshakeError {
     RequestLine,
     /// A header line that is not `name: value` (RFC 9112, section 5).
     HeaderLine,
-    /// Another version than HTTP/1.1 (section 4.2.1).
+    /// Another version than HTTP/1.1 (sections 4.1 and 4.2.1).
     HttpVersion,
     /// A target that is neither a path, nor `http://host/path` and the like, nor `*` (RFC 9112, section 3.2).
     Target,
@@ -96,9 +102,10 @@ pub enum HandshakeError {
     NotUpgrade,
     /// An upgrade by another method than GET (section 4.2.1).
     Method,
-    /// Marks of a WebSocket handshake, and no `Upgrade: websocket` (section 4.2.1). A proxy may have taken it away.
+    /// Marks of a WebSocket handshake, and no `Upgrade: websocket` (sections 4.1 and 4.2.1). A proxy may have taken it
+    /// away.
     MissingUpgrade,
-    /// `Connection` does not name `upgrade` (section 4.2.1). A proxy may have taken it away.
+    /// `Connection` does not name `upgrade` (sections 4.1 and 4.2.1). A proxy may have taken it away.
     MissingConnection,
     /// An upgrade request with a body: what follows the head could be read as a request of its own.
     Body,
@@ -112,9 +119,28 @@ pub enum HandshakeError {
         origin: Option<String>,
     },
 
+    // The peer's: a server's answer to us (section 4.1).
+    /// The first line of the answer is not `HTTP/1.1 status` (RFC 9112, section 4).
+    StatusLine,
+    /// The server answered with a status other than 101: a page, or why it does not want us.
+    Refused(Box<Refusal>),
+    /// The server sends us elsewhere: a status 3xx with a `Location`. It was not followed, for whatever was meant for
+    /// this server, cookies and passwords, would have gone there too.
+    Redirected(Box<Refusal>),
+    /// The server switches to another protocol than `websocket`, or to one more.
+    OtherUpgrade,
+    /// No `Sec-WebSocket-Accept`.
+    MissingAccept,
+    /// `Sec-WebSocket-Accept` does not answer our key: from a cache, or by something that is no WebSocket server.
+    Accept,
+    /// The server uses an extension that we did not offer.
+    ForeignExtension,
+    /// The server chose a subprotocol that we did not offer, or more than one.
+    ForeignProtocol,
+
     // The caller's.
     /// A header name that is no token, or a value with a control character; or a name that is not the caller's to
-    /// set, such as `Content-Length` or `Sec-WebSocket-Accept`.
+    /// set, such as `Content-Length` or `Sec-WebSocket-Key`.
     InvalidHeader {
         /** The name, as given. */
         name: String,
@@ -124,6 +150,27 @@ pub enum HandshakeError {
         /** As given. */
         protocol: String,
     },
+    /// A subprotocol to be offered that is no token, or is offered already (section 4.1).
+    InvalidProtocol {
+        /** As given. */
+        protocol: String,
+    },
+    /// A host to be asked for that is no name or address with an optional port.
+    InvalidHost {
+        /** As given. */
+        host: String,
+    },
+    /// A target to be asked for that does not begin with `/`, or has a `#`, a blank or something outside ASCII: such
+    /// have to be escaped, as in `%20`.
+    InvalidTarget {
+        /** As given. */
+        target: String,
+    },
+    /// Not `ws://host[:port][/path][?query]` (section 3). It may hold a password, so it is not shown.
+    InvalidUrl,
+    /// `wss://` is WebSocket over TLS, which this crate does not bring: make a TLS stream with a library of your choice
+    /// (verifying the certificate and the host), and give it to `Client::new`.
+    Tls,
     /// A status outside 200..=599 for an answer.
     InvalidStatus {
         /** As given. */
@@ -137,9 +184,12 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The HTTP status we answered with; or tried to, where the peer was gone meanwhile.
+    /// The HTTP status that goes with this: on the server's side the one we answered with, or tried to, where the peer
+    /// was gone meanwhile; on the client's side, of [`Refused`](Self::Refused) and [`Redirected`](Self::Redirected), the
+    /// one the server answered with.
     ///
-    /// `None` says that nothing was answered: the stream failed, or the answer itself came too late.
+    /// `None` says that nothing was answered: the stream failed, or the answer itself came too late, or it is an error
+    /// that only a client has.
     ///
     /// # Examples
     ///
@@ -151,7 +201,23 @@ impl HandshakeError {
     /// ```
     pub const fn status(&self) -> Option<u16> {
         match self {
-            Self::Io(_) | Self::ResponseTimeout | Self::EndOfStream { received: 0 } => None,
+            Self::Refused(refusal) | Self::Redirected(refusal) => Some(refusal.status()),
+            Self::Io(_)
+            | Self::ResponseTimeout
+            | Self::ConnectTimeout
+            | Self::NoRandomness
+            | Self::EndOfStream { received: 0 }
+            | Self::StatusLine
+            | Self::OtherUpgrade
+            | Self::MissingAccept
+            | Self::Accept
+            | Self::ForeignExtension
+            | Self::ForeignProtocol
+            | Self::InvalidProtocol { .. }
+            | Self::InvalidHost { .. }
+            | Self::InvalidTarget { .. }
+            | Self::InvalidUrl
+            | Self::Tls => None,
             Self::EndOfStream { .. }
             | Self::ControlCharacter { .. }
             | Self::BareLineFeed { .. }
@@ -198,10 +264,17 @@ impl HandshakeError {
         match self {
             Self::Io(error) => error.kind(),
             Self::EndOfStream { .. } => io::ErrorKind::UnexpectedEof,
-            Self::RequestTimeout | Self::ResponseTimeout => io::ErrorKind::TimedOut,
+            Self::RequestTimeout | Self::ResponseTimeout | Self::ConnectTimeout => io::ErrorKind::TimedOut,
+            Self::NoRandomness => io::ErrorKind::Other,
+            Self::Refused(_) | Self::Redirected(_) => io::ErrorKind::ConnectionRefused,
+            Self::Tls => io::ErrorKind::Unsupported,
             Self::ForeignOrigin { .. } => io::ErrorKind::PermissionDenied,
             Self::InvalidHeader { .. }
             | Self::ProtocolNotOffered { .. }
+            | Self::InvalidProtocol { .. }
+            | Self::InvalidHost { .. }
+            | Self::InvalidTarget { .. }
+            | Self::InvalidUrl
             | Self::InvalidStatus { .. }
             | Self::InvalidAllowedOrigin { .. } => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::InvalidData,
@@ -224,10 +297,12 @@ impl fmt::Display for HandshakeError {
         match self {
             Self::Io(error) => write!(f, "the stream failed during the handshake: {error}"),
             Self::EndOfStream { received } => {
-                write!(f, "the stream ended after {received} bytes of the request")
+                write!(f, "the stream ended after {received} bytes of the head")
             }
-            Self::RequestTimeout => f.write_str("the request did not come in time"),
-            Self::ResponseTimeout => f.write_str("the answer could not be written in time"),
+            Self::RequestTimeout => f.write_str("the request was not through in time"),
+            Self::ResponseTimeout => f.write_str("the answer was not through in time"),
+            Self::ConnectTimeout => f.write_str("the connection was not made in time"),
+            Self::NoRandomness => f.write_str("the operating system gives no randomness"),
             Self::HeadTooLong { max } => write!(f, "the head is longer than {max} bytes"),
             Self::TooManyHeaders { max } => write!(f, "the head has more than {max} headers"),
             Self::ControlCharacter { at } => write!(f, "a control character, at byte {at} of the head"),
@@ -255,11 +330,35 @@ impl fmt::Display for HandshakeError {
                 write!(f, "the origin \"{}\" is not allowed", origin.escape_default())
             }
             Self::ForeignOrigin { origin: None } => f.write_str("there is no Origin header"),
+            Self::StatusLine => f.write_str("the first line of the answer is no status line"),
+            Self::Refused(refusal) => write!(f, "the server answered with status {}", refusal.status()),
+            Self::Redirected(refusal) => {
+                let location = refusal.location().unwrap_or_default();
+                write!(f, "the server redirects ({}) to \"{}\"", refusal.status(), location.escape_ascii())
+            }
+            Self::OtherUpgrade => f.write_str("the server switches to another protocol than websocket"),
+            Self::MissingAccept => f.write_str("there is no Sec-WebSocket-Accept header"),
+            Self::Accept => f.write_str("Sec-WebSocket-Accept does not answer our key"),
+            Self::ForeignExtension => f.write_str("the server uses an extension that was not offered"),
+            Self::ForeignProtocol => f.write_str("the server chose a subprotocol that was not offered"),
             Self::InvalidHeader { name } => {
                 write!(f, "our header \"{}\" may not be sent", name.escape_default())
             }
             Self::ProtocolNotOffered { protocol } => {
                 write!(f, "the client did not offer the subprotocol \"{}\"", protocol.escape_default())
+            }
+            Self::InvalidProtocol { protocol } => {
+                write!(f, "the subprotocol \"{}\" cannot be offered", protocol.escape_default())
+            }
+            Self::InvalidHost { host } => {
+                write!(f, "\"{}\" is no host with an optional port", host.escape_default())
+            }
+            Self::InvalidTarget { target } => {
+                write!(f, "\"{}\" is no path with an optional query", target.escape_default())
+            }
+            Self::InvalidUrl => f.write_str("the URL is not ws://host[:port][/path][?query]"),
+            Self::Tls => {
+                f.write_str("wss:// needs TLS, which is yours to bring: give a TLS stream to Client::new")
             }
             Self::InvalidStatus { status } => write!(f, "{status} is no status for an answer"),
             Self::InvalidAllowedOrigin { origin } => {

@@ -25,6 +25,8 @@ pub(crate) struct HeadLimits {
 pub(crate) struct HeadReader {
     /// Zeros from `filled` on, never longer than the limit: what memory a pending handshake costs.
     buffer: Vec<u8>,
+    /// Where the head begins: behind those that were passed over.
+    start: usize,
     filled: usize,
     examined: usize,
     place: Place,
@@ -44,13 +46,24 @@ struct Place {
 
 impl HeadReader {
     pub(crate) fn new(limits: HeadLimits) -> Self {
-        let place = Place { last: b'\n', line_len: 0, line_count: 0 };
-        Self { buffer: Vec::new(), filled: 0, examined: 0, place, limits }
+        Self { buffer: Vec::new(), start: 0, filled: 0, examined: 0, place: Place::START, limits }
     }
 
-    /// The bytes received so far.
+    /// The bytes of the head received so far, and what came behind it.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.buffer.get(..self.filled).unwrap_or_default()
+        self.buffer.get(self.start..self.filled).unwrap_or_default()
+    }
+
+    /// The head, once it has ended.
+    pub(crate) fn head(&self) -> &[u8] {
+        self.buffer.get(self.start..self.examined).unwrap_or_default()
+    }
+
+    /// Passes over the head that has ended: the next one begins behind it. Its bytes count on, so that the limit
+    /// holds for all of them together. The first [`fill`](Self::fill) after it may well be of 0 bytes.
+    pub(crate) fn pass_over(&mut self) {
+        self.start = self.examined;
+        self.place = Place::START;
     }
 
     /// Where the next bytes go; empty only when the head is as long as it may be.
@@ -64,7 +77,7 @@ impl HeadReader {
     }
 
     /// Takes note that `count` bytes were put into [`space`](Self::space), and looks for the end of the head: its
-    /// length, once it is there.
+    /// length, once it is there. (Of the heads passed over, too.)
     pub(crate) fn fill(&mut self, count: usize) -> Result<Option<usize>, HandshakeError> {
         self.filled = self.filled.saturating_add(count).min(self.buffer.len());
         let unseen = self.buffer.get(self.examined..self.filled).unwrap_or_default();
@@ -92,11 +105,11 @@ impl HeadReader {
         }
     }
 
-    /// The head, which has `len` bytes, and what came after it.
+    /// The head, which ends after `len` bytes, and what came after it.
     pub(crate) fn into_head_and_rest(mut self, len: usize) -> (Vec<u8>, Vec<u8>) {
         self.buffer.truncate(self.filled);
         let rest = self.buffer.split_off(len.min(self.filled));
-        (self.buffer, rest)
+        (self.buffer.split_off(self.start.min(self.buffer.len())), rest)
     }
 }
 
@@ -111,6 +124,9 @@ enum Line {
 }
 
 impl Place {
+    /// Before the first byte.
+    const START: Self = Self { last: b'\n', line_len: 0, line_count: 0 };
+
     /// Goes past `byte`, which is number `at` of the head.
     fn advance(&mut self, byte: u8, at: usize) -> Result<Line, HandshakeError> {
         let line = match (self.last, byte) {
@@ -201,6 +217,28 @@ mod tests {
 
         head.extend_from_slice(b"a:b\r\n");
         assert!(matches!(read(&head, 7, LIMITS).0, Err(HandshakeError::TooManyHeaders { max: 100 })));
+    }
+
+    #[test]
+    fn heads_in_a_row_are_told_apart_and_share_the_limit() {
+        let bytes = b"HTTP/1.1 100\r\n\r\nHTTP/1.1 103\r\nA: b\r\n\r\nHTTP/1.1 101\r\n\r\n\x81\0";
+        for (max_head, fits) in [(bytes.len(), true), (bytes.len() - 2, true), (bytes.len() - 3, false)] {
+            let (mut end, mut reader) = read(bytes, bytes.len(), HeadLimits { max_head, ..LIMITS });
+            for head in [&b"HTTP/1.1 100\r\n\r\n"[..], b"HTTP/1.1 103\r\nA: b\r\n\r\n"] {
+                assert!(end.unwrap().is_some());
+                assert!(reader.bytes().starts_with(head));
+                reader.pass_over();
+                end = reader.fill(0);
+            }
+            let Ok(Some(len)) = end else {
+                assert!(!fits && matches!(end, Err(HandshakeError::HeadTooLong { .. })));
+                continue;
+            };
+            assert!(fits);
+            let (head, rest) = reader.into_head_and_rest(len);
+            assert_eq!(head, b"HTTP/1.1 101\r\n\r\n");
+            assert!(b"\x81\0".starts_with(&rest));
+        }
     }
 
     #[test]

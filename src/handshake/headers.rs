@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The headers of a request, in the order they came.
+/// The headers of a request, or of an answer to ours, in the order they came.
 ///
 /// Names are compared without regard to ASCII case. Values are bytes, since that is what HTTP sends: a value with
 /// bytes from 0x80 on is no fault. `Debug` shows names and lengths only, for values hold cookies and passwords.
@@ -31,8 +31,18 @@ pub struct Headers {
 
 impl Headers {
     /// Room for `count` headers, with `len` bytes of names and values.
-    pub(crate) fn with_capacity(count: usize, len: usize) -> Self {
+    fn with_capacity(count: usize, len: usize) -> Self {
         Self { text: Vec::with_capacity(len), ends: Vec::with_capacity(count.saturating_mul(2)) }
+    }
+
+    /// Copies what the parser found, without the blanks around values.
+    pub(crate) fn from_parsed(parsed: &[httparse::Header<'_>]) -> Self {
+        let text_len = parsed.iter().map(|header| header.name.len().saturating_add(header.value.len()));
+        let mut headers = Self::with_capacity(parsed.len(), text_len.fold(0, usize::saturating_add));
+        for header in parsed {
+            headers.push(header.name, header.value.trim_ascii());
+        }
+        headers
     }
 
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) {

@@ -15,6 +15,19 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub(crate) struct Key([u8; 24]);
 
 impl Key {
+    /// The key of a client that chose `nonce` for it (section 4.1).
+    pub(crate) fn from_nonce(nonce: [u8; 16]) -> Self {
+        let mut text = [0; 24];
+        // 16 bytes are 24 characters, so it always fits.
+        let _ = STANDARD.encode_slice(nonce, &mut text);
+        Self(text)
+    }
+
+    /// As it is sent.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// `None` unless `value` is 24 characters that decode to 16 bytes: standard alphabet, both `=`, and no bits
     /// set that decoding would throw away.
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
@@ -63,6 +76,14 @@ mod tests {
         ] {
             assert!(Key::parse(bad.as_bytes()).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_nonce_of_section_1_3_is_its_key() {
+        let key = Key::from_nonce(*b"the sample nonce");
+
+        assert_eq!(key.as_bytes(), b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert!(Key::parse(key.as_bytes()) == Some(key));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A stream under one deadline, while its handshake lasts.
 //!
-//! All that is known here is how to read, to write an answer and to say goodbye on a stream that may do anything:
-//! be interrupted, end, fail, count wrongly, never be ready. No future is made here; `server` awaits these polls.
+//! All that is known here is how to read a head, to write and to say goodbye on a stream that may do anything: be
+//! interrupted, end, fail, count wrongly, never be ready. No future is made here; `server` and `client` await these
+//! polls.
 //!
 //! The deadline is one instant for the whole handshake, so a peer that sends a byte a second gains nothing. It is
 //! looked at when there is nothing else to do, so what can be done at once is done even after it.
@@ -14,6 +15,7 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::HandshakeError;
+use super::head::HeadReader;
 use crate::connection::{HalfClose, Sleep, Timer};
 
 /// How often a call that says `Interrupted` is made again before we let others run.
@@ -72,6 +74,27 @@ impl<T: AsyncRead + Unpin> Link<T> {
         let count = ready!(retry(cx, |cx| Pin::new(&mut self.stream).poll_read(cx, space)))?;
         Poll::Ready(possible(count, space.len()))
     }
+
+    /// Ready with the length of the head, once it is there; with `late`, should the deadline pass before.
+    pub(crate) fn poll_head(
+        &mut self,
+        reader: &mut HeadReader,
+        late: HandshakeError,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, HandshakeError>> {
+        loop {
+            let Poll::Ready(count) = self.poll_read(cx, reader.space()) else {
+                return self.poll_deadline(cx).map(|()| Err(late));
+            };
+            let count = count?;
+            if count == 0 {
+                return Poll::Ready(Err(HandshakeError::EndOfStream { received: reader.bytes().len() }));
+            }
+            if let Some(len) = reader.fill(count)? {
+                return Poll::Ready(Ok(len));
+            }
+        }
+    }
 }
 
 impl<T: AsyncWrite + Unpin> Link<T> {
@@ -125,15 +148,16 @@ impl Outgoing {
         Self { bytes, written: 0 }
     }
 
-    /// Ready once everything is written and flushed.
+    /// Ready once everything is written and flushed; with `late`, should the deadline pass before.
     pub(crate) fn poll<T: AsyncWrite + Unpin>(
         &mut self,
         link: &mut Link<T>,
+        late: HandshakeError,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), HandshakeError>> {
         match self.poll_stream(link, cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(HandshakeError::Io)),
-            Poll::Pending => link.poll_deadline(cx).map(|()| Err(HandshakeError::ResponseTimeout)),
+            Poll::Pending => link.poll_deadline(cx).map(|()| Err(late)),
         }
     }
 
@@ -185,7 +209,8 @@ impl Farewell {
     ) -> Poll<Result<(), HandshakeError>> {
         loop {
             self.stage = match self.stage {
-                Stage::Answering => match ready!(self.answer.poll(link, cx)) {
+                Stage::Answering => match ready!(self.answer.poll(link, HandshakeError::ResponseTimeout, cx))
+                {
                     Ok(()) => Self::half_close(link),
                     Err(error) => {
                         self.stage = Stage::Gone;
@@ -216,7 +241,7 @@ impl Farewell {
 }
 
 /// Ready with `None` if the deadline passes before `poll` is ready.
-fn poll_or_deadline<T, R>(
+pub(crate) fn poll_or_deadline<T, R>(
     link: &mut Link<T>,
     cx: &mut Context<'_>,
     poll: impl FnOnce(&mut Link<T>, &mut Context<'_>) -> Poll<R>,

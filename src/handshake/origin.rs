@@ -49,6 +49,30 @@ impl Authority {
     }
 }
 
+/// Where it leads, for who connects there.
+#[cfg(feature = "async-io")]
+impl Authority {
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Name or address, as a resolver wants it.
+    pub(crate) fn host_to_resolve(&self) -> String {
+        match &self.host {
+            Host::Name(name) => name.clone(),
+            Host::V6(address) => address.to_string(),
+        }
+    }
+
+    /// Name or address, as `Host` has it.
+    pub(crate) fn host_to_show(&self) -> String {
+        match &self.host {
+            Host::Name(name) => name.clone(),
+            Host::V6(address) => format!("[{address}]"),
+        }
+    }
+}
+
 fn parse_name(name: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     (!name.is_empty() && name.bytes().all(allowed)).then(|| name.to_ascii_lowercase())

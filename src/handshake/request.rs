@@ -67,13 +67,7 @@ impl Request {
         if parsed.version != Some(1) {
             return Err(HandshakeError::HttpVersion);
         }
-        let text_len =
-            parsed.headers.iter().map(|header| header.name.len().saturating_add(header.value.len()));
-        let mut headers =
-            Headers::with_capacity(parsed.headers.len(), text_len.fold(0, usize::saturating_add));
-        for header in parsed.headers.iter() {
-            headers.push(header.name, header.value.trim_ascii());
-        }
+        let headers = Headers::from_parsed(parsed.headers);
         let mut request = Self { method: method.to_owned(), target: target.to_owned(), headers, key: None };
         request.check_target()?;
         request.check_headers()?;

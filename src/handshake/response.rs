@@ -32,9 +32,19 @@ impl ExtraHeaders {
     /// Adds `name: value`, if that can be sent: a token, and a value without control characters and without blanks
     /// at its ends (RFC 9110, section 5.5).
     pub(crate) fn push(&mut self, name: &str, value: &[u8]) -> Result<(), HandshakeError> {
+        self.push_unless(&OURS, name, value)
+    }
+
+    /// As [`push`](Self::push), but with another list of names that are not the caller's, in lower case.
+    pub(crate) fn push_unless(
+        &mut self,
+        ours: &[&str],
+        name: &str,
+        value: &[u8],
+    ) -> Result<(), HandshakeError> {
         let lower = name.to_ascii_lowercase();
         let clean = value.iter().all(|&byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
-        if !is_token(name.as_bytes()) || !clean || OURS.contains(&lower.as_str()) {
+        if !is_token(name.as_bytes()) || !clean || ours.contains(&lower.as_str()) {
             return Err(HandshakeError::InvalidHeader { name: name.to_owned() });
         }
         self.has_content_type |= lower == "content-type";
@@ -42,6 +52,11 @@ impl ExtraHeaders {
             self.lines.extend_from_slice(part);
         }
         Ok(())
+    }
+
+    /// As they are sent, each with its CR LF.
+    pub(crate) fn lines(&self) -> &[u8] {
+        &self.lines
     }
 }
 

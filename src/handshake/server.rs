@@ -1,4 +1,4 @@
-//! The server's side, as users call it; the only file of the handshake that awaits.
+//! The server's side, as users call it.
 //!
 //! [`Server`] reads one request and refuses a faulty one by itself; [`ServerRequest`] is what the user decides
 //! about; [`Parts`] is that request on its way to another thread. Every path that does not end in a connection ends
@@ -9,7 +9,6 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -240,39 +239,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
         link.start(config.handshake_timeout);
         let limits = HeadLimits { max_head: config.max_head, max_headers: config.max_headers };
         let mut reader = HeadReader::new(limits);
-        let received = match poll_fn(|cx| poll_head(&mut link, &mut reader, cx)).await {
-            Ok(len) => {
-                let mode = BodyMode::for_head(reader.bytes());
-                let (head, read_ahead) = reader.into_head_and_rest(len);
-                judge(&head, limits, &origins, fault)
-                    .map(|request| (request, read_ahead))
-                    .map_err(|fault| (fault, mode))
-            }
-            Err(fault) => Err((fault, BodyMode::for_head(reader.bytes()))),
-        };
+        let received =
+            match poll_fn(|cx| link.poll_head(&mut reader, HandshakeError::RequestTimeout, cx)).await {
+                Ok(len) => {
+                    let mode = BodyMode::for_head(reader.bytes());
+                    let (head, read_ahead) = reader.into_head_and_rest(len);
+                    judge(&head, limits, &origins, fault)
+                        .map(|request| (request, read_ahead))
+                        .map_err(|fault| (fault, mode))
+                }
+                Err(fault) => Err((fault, BodyMode::for_head(reader.bytes()))),
+            };
         match received {
             Ok((request, read_ahead)) => Ok(ServerRequest::new(link, config, request, read_ahead)),
             Err((fault, mode)) => Err(refuse(link, fault, mode).await),
-        }
-    }
-}
-
-/// Ready with the length of the head, once it is there.
-fn poll_head<T: AsyncRead + Unpin>(
-    link: &mut Link<T>,
-    reader: &mut HeadReader,
-    cx: &mut Context<'_>,
-) -> Poll<Result<usize, HandshakeError>> {
-    loop {
-        let Poll::Ready(count) = link.poll_read(cx, reader.space()) else {
-            return link.poll_deadline(cx).map(|()| Err(HandshakeError::RequestTimeout));
-        };
-        let count = count?;
-        if count == 0 {
-            return Poll::Ready(Err(HandshakeError::EndOfStream { received: reader.bytes().len() }));
-        }
-        if let Some(len) = reader.fill(count)? {
-            return Poll::Ready(Ok(len));
         }
     }
 }
@@ -610,7 +590,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
         drop(request);
         let answer = encode_switching_protocols(&key.accept(), protocol.as_deref(), &extra);
         let mut outgoing = Outgoing::new(answer);
-        poll_fn(|cx| outgoing.poll(&mut link, cx)).await?;
+        poll_fn(|cx| outgoing.poll(&mut link, HandshakeError::ResponseTimeout, cx)).await?;
         let Link { stream, timer, half_close, .. } = link;
         Ok(WebSocket::new(stream, Role::Server, &config, read_ahead, timer, half_close, protocol))
     }

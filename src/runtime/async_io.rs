@@ -1,18 +1,25 @@
-//! The `async-io` runtime: its clock, and the end of stream that its sockets do not send by themselves.
+//! The `async-io` runtime: its clock, the end of stream that its sockets do not send by themselves, and the way from a URL
+//! to a connection.
 
 use std::any::{Any, TypeId};
+use std::future::poll_fn;
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket};
-use crate::handshake::{Parts, Server, ServerRequest};
+use crate::handshake::{Client, HandshakeError, Parts, Server, ServerRequest, Url};
 use crate::protocol::Role;
+
+/// The first pause, and the longest, between two looks at whether a name has been looked up.
+const RESOLVE_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 /// The clock of async-io (and so of smol): what the constructors without a timer argument use.
 ///
@@ -105,6 +112,159 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<T> {
     pub fn from_handshaken(stream: T, role: Role, config: Config, read_ahead: Vec<u8>) -> Self {
         Self::new(stream, role, &config, read_ahead, Box::new(AsyncIoTimer), half_close_of(), None)
     }
+}
+
+impl<T: 'static> Client<T> {
+    /// The client's side on `stream`, with the deadlines of async-io's clock. What `host` and `target` are is told at
+    /// [`with_timer`](Self::with_timer).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::net::TcpStream;
+    /// use async_io::Async;
+    /// use unsync_websocket::Client;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let stream = Async::<TcpStream>::connect(([127, 0, 0, 1], 9001)).await?;
+    /// stream.get_ref().set_nodelay(true)?;
+    /// let websocket = Client::new(stream, "localhost:9001", "/chat").protocol("chat").connect().await?;
+    /// # drop(websocket);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # });
+    /// ```
+    pub fn new(stream: T, host: impl AsRef<str>, target: impl AsRef<str>) -> Self {
+        Self::with_timer(stream, host, target, AsyncIoTimer).half_close(half_close_of())
+    }
+}
+
+impl Client<Async<TcpStream>> {
+    /// Makes the stream that `url` asks for, and sets `TCP_NODELAY` on it. What comes back may be told more before it
+    /// [`connect`](Self::connect)s.
+    ///
+    /// The URL is `ws://host[:port][/path][?query]`. [`Config::handshake_timeout`] holds for everything from here to the
+    /// end of the handshake. Of the addresses of a name each is tried in turn, with an equal share of the time that is
+    /// left.
+    ///
+    /// A name is looked up by the operating system, which blocks; so that happens on a thread made for it, which is the
+    /// only one this crate ever makes. (A pool of such threads would be a dependency, and a resolver of our own would not
+    /// know what the system knows.) Programs that connect often to names do better to look them up themselves, and to
+    /// use [`new`](Self::new); addresses need no thread.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::InvalidUrl`]. [`HandshakeError::Tls`] for `wss://`: TLS is yours to bring.
+    /// [`HandshakeError::Io`]: the name is not known, or the last of its addresses did not answer.
+    /// [`HandshakeError::ConnectTimeout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream. A look-up that has begun goes on, on its thread, and is forgotten.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use unsync_websocket::{Client, Config};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let config = Config::new().max_message(64 << 20);
+    /// let client = Client::open("ws://localhost:9001/chat?room=7", config).await?;
+    /// let websocket = client.protocol("chat").header("Cookie", "session=7").connect().await?;
+    /// # drop(websocket);
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// # });
+    /// ```
+    pub async fn open(url: impl AsRef<str>, config: Config) -> Result<Self, HandshakeError> {
+        let Url { host, port, authority, target } = Url::parse(url.as_ref())?;
+        let deadline = Instant::now().checked_add(config.handshake_timeout);
+        let addresses = within(deadline, resolve(host, port)).await??;
+        let stream = connect_to_one_of(&addresses, deadline).await?;
+        stream.get_ref().set_nodelay(true)?;
+        let left = left_until(deadline).unwrap_or(Duration::MAX);
+        Ok(Self::new(stream, authority, target).config(config).start(left))
+    }
+}
+
+/// Connects to `ws://host[:port][/path][?query]`, with everything at its default.
+///
+/// It is `Client::open(url, Config::new()).await?.connect().await`: see [`Client::open`] and [`Client::connect`].
+///
+/// # Errors
+///
+/// As both of these.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the stream.
+///
+/// # Examples
+///
+/// ```
+/// use unsync_websocket::{HandshakeError, connect};
+///
+/// # futures_lite::future::block_on(async {
+/// let refused = connect("wss://example.com/").await;
+/// assert!(matches!(refused, Err(HandshakeError::Tls)));
+/// # });
+/// ```
+pub async fn connect(url: impl AsRef<str>) -> Result<WebSocket<Async<TcpStream>>, HandshakeError> {
+    Client::open(url, Config::new()).await?.connect().await
+}
+
+/// What `host` is called by addresses: itself, or what the operating system says.
+async fn resolve(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let look_up = move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+    let looking = std::thread::Builder::new().name("resolver".to_owned()).spawn(look_up)?;
+    // A thread can say that it has ended, but wakes nobody; and what it could set for us before would need a lock. So it
+    // is looked at, less often as time goes by: a look-up takes milliseconds, and there is one a connection at most.
+    let (mut pause, longest) = RESOLVE_PAUSES;
+    while !looking.is_finished() {
+        async_io::Timer::after(pause).await;
+        pause = pause.saturating_mul(2).min(longest);
+    }
+    looking.join().unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")))
+}
+
+/// Tries one address after the other; the error is that of the last.
+async fn connect_to_one_of(
+    addresses: &[SocketAddr],
+    deadline: Option<Instant>,
+) -> Result<Async<TcpStream>, HandshakeError> {
+    let mut failure = HandshakeError::Io(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let share = left_until(deadline).and_then(|time| time.checked_div(u32::try_from(left).ok()?));
+        let until = share.and_then(|share| Instant::now().checked_add(share));
+        match within(until, Async::<TcpStream>::connect(*address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = error.into(),
+            Err(late) => failure = late,
+        }
+    }
+    Err(failure)
+}
+
+/// `None` says that there is no deadline.
+fn left_until(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
+/// Runs `future` until the deadline, if there is one.
+async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Result<F::Output, HandshakeError> {
+    let mut future = pin!(future);
+    let mut alarm = pin!(deadline.map(async_io::Timer::at));
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        match alarm.as_mut().as_pin_mut().map(|alarm| alarm.poll(cx)) {
+            Some(Poll::Ready(_)) => Poll::Ready(Err(HandshakeError::ConnectTimeout)),
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// What sends FIN on a stream of type `T`, where `poll_close` does not.

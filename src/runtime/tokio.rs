@@ -13,7 +13,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::ReadBuf;
 
 use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket};
-use crate::handshake::{Parts, Server, ServerRequest};
+use crate::handshake::{Client, Parts, Server, ServerRequest};
 use crate::protocol::Role;
 
 /// A tokio stream, as the `futures-io` stream that this crate takes.
@@ -157,6 +157,28 @@ impl<T: 'static> ServerRequest<TokioStream<T>> {
     /// ```
     pub fn on_tokio(parts: Parts<TokioStream<T>>) -> Self {
         Self::from_parts_with_timer(parts, TokioTimer).half_close(half_close_of())
+    }
+}
+
+impl<T: 'static> Client<TokioStream<T>> {
+    /// The client's side on a tokio stream, with the deadlines of tokio's clock. What `host` and `target` are is told at
+    /// [`with_timer`](Self::with_timer).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use unsync_websocket::Client;
+    ///
+    /// # async fn ask() -> Result<(), Box<dyn std::error::Error>> {
+    /// let stream = tokio::net::TcpStream::connect("localhost:9001").await?;
+    /// stream.set_nodelay(true)?;
+    /// let mut ws = Client::on_tokio(stream, "localhost:9001", "/chat").connect().await?;
+    /// ws.sender.send("hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_tokio(stream: T, host: impl AsRef<str>, target: impl AsRef<str>) -> Self {
+        Self::with_timer(TokioStream::new(stream), host, target, TokioTimer).half_close(half_close_of())
     }
 }
 
