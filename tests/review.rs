@@ -159,9 +159,13 @@ fn connect(config: Config) -> (Rc<Script>, WebSocket<Stream>) {
 }
 
 fn connect_at(config: Config, timer: impl Timer) -> (Rc<Script>, WebSocket<Stream>) {
+    connect_as(Role::Server, config, timer)
+}
+
+fn connect_as(role: Role, config: Config, timer: impl Timer) -> (Rc<Script>, WebSocket<Stream>) {
     let script = Script::new();
     let stream = Stream(Rc::clone(&script));
-    let websocket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), timer);
+    let websocket = WebSocket::with_timer(stream, role, config, Vec::new(), timer);
     (script, websocket)
 }
 
@@ -173,17 +177,18 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// First byte and payload length of each frame that a server wrote; panics if it does not parse to its end.
+/// First byte and payload length of each frame; panics if it does not parse to its end.
 fn frames(mut wire: &[u8]) -> Vec<(u8, usize)> {
     let mut found = Vec::new();
     while !wire.is_empty() {
-        let (len, header) = match wire[1] {
+        let mask = if wire[1] < 128 { 0 } else { 4 };
+        let (len, header) = match wire[1] & 127 {
             126 => (usize::from(u16::from_be_bytes([wire[2], wire[3]])), 4),
             127 => (u64::from_be_bytes(wire[2..10].try_into().unwrap()) as usize, 10),
             len => (usize::from(len), 2),
         };
         found.push((wire[0], len));
-        wire = &wire[header + len..];
+        wire = &wire[header + mask + len..];
     }
     found
 }
@@ -379,7 +384,13 @@ fn whatever_is_sent_dropped_queued_and_closed_the_wire_is_whole_frames_in_order(
         };
         let fragment = [7_000, 20_000, 70_000][below(3)];
         let max = [10_000, 1 << 20][below(2)];
-        let (script, websocket) = connect(Config::new().fragment(fragment).outbox(9_000).max_message(max));
+        let role = [Role::Server, Role::Server, Role::Client][below(3)];
+        let config = Config::new().fragment(fragment).outbox(9_000).max_message(max);
+        let (script, websocket) = connect_as(role, config, NoTimer);
+        let ping = match role {
+            Role::Server => masked(0x89, &[1; 100]),
+            Role::Client => [&[0x89, 100][..], &[1; 100]].concat(),
+        };
         script.room.set(0);
         let (mut sender, mut receiver) = websocket.split();
         let (handle, hand, mut closed) = (sender.queue_handle(), Hand::new(), false);
@@ -398,7 +409,7 @@ fn whatever_is_sent_dropped_queued_and_closed_the_wire_is_whole_frames_in_order(
                         }
                     }
                     5 | 6 => {
-                        script.reads.borrow_mut().push_back(Ok(masked(0x89, &[1; 100])));
+                        script.reads.borrow_mut().push_back(Ok(ping.clone()));
                         let _ended = hand.once(receiver.receive());
                     }
                     7 | 8 => {
