@@ -37,7 +37,24 @@
 //! }
 //! ```
 //!
-//! `examples/echo_server.rs` is this with limits, origins and a [cork](WebSocket::cork). `examples/battle` is a game that
+//! # A client
+//!
+//! ```no_run
+//! use unsync_websocket::{Incoming, Message, connect};
+//!
+//! async fn ask() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut ws = connect("ws://localhost:9001/").await?;
+//!     ws.sender.send("hello").await?;
+//!     if let Incoming::Message(Message::Text(text)) = ws.receiver.receive().await? {
+//!         println!("{text}");
+//!     }
+//!     Ok(ws.close().await?)
+//! }
+//! ```
+//!
+//! # Further
+//!
+//! `examples/echo_server.rs` is the server with limits, origins and a [cork](WebSocket::cork). `examples/battle` is a game that
 //! is played in the browser; this function is its heart:
 //!
 //! ```
@@ -125,7 +142,7 @@
 //! | | |
 //! |---|---|
 //! | [`Server`], [`ServerRequest`] | the opening handshake: look at the request, then accept, reject, or answer it as plain HTTP |
-//! | [`Client`] | the same from the other side |
+//! | [`Client`], [`Refusal`], `connect` | the same from the other side: ask, and learn why not |
 //! | [`WebSocket`], [`Sender`], [`Receiver`] | the connection, whole and in halves |
 //! | [`QueueHandle`], [`EncodedFrame`] | broadcast: encode once, queue without waiting, learn who is slow |
 //! | [`WebSocket::cork`], [`CorkHandle`] | replies that leave together |
