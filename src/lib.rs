@@ -15,10 +15,14 @@
 //!
 //! async fn echo(stream: Async<TcpStream>) -> Result<(), Box<dyn std::error::Error>> {
 //!     let mut ws = Server::new(stream).accept().await?;
-//!     while let Incoming::Message(message) = ws.receiver.receive().await? {
-//!         ws.sender.send(message).await?;
+//!     loop {
+//!         match ws.receiver.receive().await {
+//!             Ok(Incoming::Message(message)) => ws.sender.send(message).await?,
+//!             Ok(Incoming::Close(_)) | Err(_) => break,
+//!             Ok(_) => {} // a Pong, which may come unasked
+//!         }
 //!     }
-//!     Ok(ws.close().await?)
+//!     Ok(ws.close().await?) // tells the peer, and says why it ended
 //! }
 //!
 //! fn main() -> std::io::Result<()> {
@@ -33,7 +37,24 @@
 //! }
 //! ```
 //!
-//! `examples/echo_server.rs` is this with limits, origins and a [cork](WebSocket::cork). `examples/battle` is a game that
+//! # A client
+//!
+//! ```no_run
+//! use unsync_websocket::{Incoming, Message, connect};
+//!
+//! async fn ask() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut ws = connect("ws://localhost:9001/").await?;
+//!     ws.sender.send("hello").await?;
+//!     if let Incoming::Message(Message::Text(text)) = ws.receiver.receive().await? {
+//!         println!("{text}");
+//!     }
+//!     Ok(ws.close().await?)
+//! }
+//! ```
+//!
+//! # Further
+//!
+//! `examples/echo_server.rs` is the server with limits, origins and a [cork](WebSocket::cork). `examples/battle` is a game that
 //! is played in the browser; this function is its heart:
 //!
 //! ```
@@ -121,6 +142,7 @@
 //! | | |
 //! |---|---|
 //! | [`Server`], [`ServerRequest`] | the opening handshake: look at the request, then accept, reject, or answer it as plain HTTP |
+//! | [`Client`], [`Refusal`], `connect` | the same from the other side: ask, and learn why not |
 //! | [`WebSocket`], [`Sender`], [`Receiver`] | the connection, whole and in halves |
 //! | [`QueueHandle`], [`EncodedFrame`] | broadcast: encode once, queue without waiting, learn who is slow |
 //! | [`WebSocket::cork`], [`CorkHandle`] | replies that leave together |

@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 use unsync_websocket::protocol::{MessageKind, Outbound};
 use unsync_websocket::{
-    CloseCode, Config, EncodedFrame, Error, Incoming, NoTimer, QueueHandle, Role, Sleep, Timer, WebSocket,
+    CloseCode, Config, EncodedFrame, Error, Incoming, NoTimer, QueueError, QueueHandle, Role, Sleep, Timer,
+    WebSocket,
 };
 use unsync_websocket_test_alloc::{Counting, Scope};
 
@@ -158,9 +159,13 @@ fn connect(config: Config) -> (Rc<Script>, WebSocket<Stream>) {
 }
 
 fn connect_at(config: Config, timer: impl Timer) -> (Rc<Script>, WebSocket<Stream>) {
+    connect_as(Role::Server, config, timer)
+}
+
+fn connect_as(role: Role, config: Config, timer: impl Timer) -> (Rc<Script>, WebSocket<Stream>) {
     let script = Script::new();
     let stream = Stream(Rc::clone(&script));
-    let websocket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), timer);
+    let websocket = WebSocket::with_timer(stream, role, config, Vec::new(), timer);
     (script, websocket)
 }
 
@@ -172,17 +177,18 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// First byte and payload length of each frame that a server wrote; panics if it does not parse to its end.
+/// First byte and payload length of each frame; panics if it does not parse to its end.
 fn frames(mut wire: &[u8]) -> Vec<(u8, usize)> {
     let mut found = Vec::new();
     while !wire.is_empty() {
-        let (len, header) = match wire[1] {
+        let mask = if wire[1] < 128 { 0 } else { 4 };
+        let (len, header) = match wire[1] & 127 {
             126 => (usize::from(u16::from_be_bytes([wire[2], wire[3]])), 4),
             127 => (u64::from_be_bytes(wire[2..10].try_into().unwrap()) as usize, 10),
             len => (usize::from(len), 2),
         };
         found.push((wire[0], len));
-        wire = &wire[header + len..];
+        wire = &wire[header + mask + len..];
     }
     found
 }
@@ -328,6 +334,117 @@ fn one_batch_is_out_at_a_time() {
         outbound.put_back(batch, written);
     }
     assert_eq!(wire, b"one\x88\0");
+}
+
+#[test]
+fn a_room_cuts_off_a_member_that_is_too_slow_without_waiting_for_it() {
+    let clock = Clock::new();
+    let (script, websocket) = connect_at(Config::new().outbox(1000), clock.clone());
+    let (sender, mut receiver) = websocket.split();
+    let (handle, hand) = (sender.queue_handle(), Hand::new());
+    script.room.set(3);
+    let mut receive = pin!(receiver.receive());
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    while handle.queue(&EncodedFrame::text("tick")).is_ok() {
+        assert!(hand.poll(receive.as_mut()).is_pending());
+    }
+    handle.queue_close(CloseCode::NORMAL, "").unwrap();
+    handle.close_now(CloseCode::TRY_AGAIN_LATER, "").unwrap();
+    assert_eq!(handle.queued_bytes(), 3, "the rest of the frame that has begun");
+    assert!(hand.wakes() > 0);
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    script.give_room(usize::MAX);
+    assert!(hand.poll(receive.as_mut()).is_pending());
+    assert_eq!(script.take_written(), b"\x81\x04tick\x88\x02\x03\xF5");
+    assert_eq!(handle.close_now(CloseCode::NORMAL, ""), Err(QueueError::Closed), "it has been told");
+    clock.pass(Duration::from_secs(6));
+    assert!(hand.poll(receive.as_mut()).is_ready());
+    assert!(script.dropped.get());
+    assert_eq!(handle.close_now(CloseCode::NORMAL, ""), Err(QueueError::Closed));
+}
+
+#[test]
+fn a_room_cuts_off_a_member_of_which_no_half_waits() {
+    let (script, websocket) = connect(Config::new());
+    let handle = websocket.sender.queue_handle();
+    handle.close_now(CloseCode::TRY_AGAIN_LATER, "").unwrap();
+    assert_eq!(script.take_written(), b"\x88\x02\x03\xF5");
+}
+
+/// Does anything in any order to a sending side whose stream takes bytes as it likes, and looks at what was written.
+#[test]
+fn whatever_is_sent_dropped_queued_and_closed_the_wire_is_whole_frames_in_order() {
+    for seed in 1..4000_u64 {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut below = move |n: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 33) as usize % n
+        };
+        let fragment = [7_000, 20_000, 70_000][below(3)];
+        let max = [10_000, 1 << 20][below(2)];
+        let role = [Role::Server, Role::Server, Role::Client][below(3)];
+        let config = Config::new().fragment(fragment).outbox(9_000).max_message(max);
+        let (script, websocket) = connect_as(role, config, NoTimer);
+        let ping = match role {
+            Role::Server => masked(0x89, &[1; 100]),
+            Role::Client => [&[0x89, 100][..], &[1; 100]].concat(),
+        };
+        script.room.set(0);
+        let (mut sender, mut receiver) = websocket.split();
+        let (handle, hand, mut closed) = (sender.queue_handle(), Hand::new(), false);
+        let payload = vec![0; 60_000];
+        for _ in 0..below(40) {
+            let len = [0, 1, 500, 2_000, 17_000, 30_000, 60_000][below(7)];
+            let mut send = Some(Box::pin(sender.send(&payload[..len])));
+            for _ in 0..below(6) {
+                script.room.set(script.room.get() + [0, 1, 2, 5, 130, 3_000, 7_000, 20_010][below(8)]);
+                match below(12) {
+                    0..=4 => {
+                        if let Some(future) = &mut send
+                            && hand.poll(future.as_mut()).is_ready()
+                        {
+                            send = None;
+                        }
+                    }
+                    5 | 6 => {
+                        script.reads.borrow_mut().push_back(Ok(ping.clone()));
+                        let _ended = hand.once(receiver.receive());
+                    }
+                    7 | 8 => {
+                        let _full = handle.queue(&EncodedFrame::binary(&payload[..[3, 3_000][below(2)]]));
+                    }
+                    9 => drop(send.take()),
+                    10 if below(30) == 0 => {
+                        closed |= handle.close_now(CloseCode::TRY_AGAIN_LATER, "").is_ok();
+                    }
+                    11 if below(30) == 0 => closed |= handle.queue_close(CloseCode::NORMAL, "").is_ok(),
+                    _ => {}
+                }
+            }
+        }
+        script.room.set(usize::MAX);
+        for _ in 0..3 {
+            let _ended = hand.once(receiver.receive());
+        }
+        assert_eq!(sender.queued_bytes(), 0, "seed {seed}");
+        let (mut inside, mut over) = (false, false);
+        for (first, len) in frames(&script.take_written()) {
+            assert!(!over, "seed {seed}: nothing follows a Close");
+            match first {
+                0x81 | 0x82 | 0x01 | 0x02 => {
+                    assert!(!std::mem::replace(&mut inside, first < 0x80), "seed {seed}")
+                }
+                0x00 | 0x80 => assert!(std::mem::replace(&mut inside, first < 0x80), "seed {seed}"),
+                0x8A => assert_eq!(len, 100, "seed {seed}"),
+                0x88 => over = true,
+                _ => panic!("seed {seed}: {first:x}"),
+            }
+        }
+        assert!(over || !inside, "seed {seed}: a message that was cut is followed by a Close");
+        assert!(over || !closed, "seed {seed}");
+    }
 }
 
 // --- corks ---------------------------------------------------------------------------------------------------------
@@ -485,6 +602,23 @@ fn a_pong_that_comes_in_the_same_instant_as_its_ping_is_life() {
     }
 }
 
+#[test]
+fn without_a_receiver_a_large_send_waits_for_what_was_queued_behind_it_too() {
+    let (script, websocket) = connect(Config::new());
+    let (mut sender, receiver) = websocket.split();
+    let (handle, hand, large) = (sender.queue_handle(), Hand::new(), vec![5; 20_000]);
+    drop(receiver);
+    script.room.set(10_000);
+    let mut send = pin!(sender.send(&large));
+    assert!(hand.poll(send.as_mut()).is_pending());
+    handle.queue(&EncodedFrame::text("behind")).unwrap();
+    script.give_room(10_004 + 3);
+    assert!(hand.poll(send.as_mut()).is_pending(), "nobody else would write the rest");
+    script.give_room(usize::MAX);
+    ready(hand.poll(send)).unwrap();
+    assert_eq!(frames(&script.take_written()), [(0x82, 20_000), (0x81, 6)]);
+}
+
 // --- endings -------------------------------------------------------------------------------------------------------
 
 #[test]
@@ -522,6 +656,25 @@ fn a_close_that_had_arrived_before_a_write_failed_is_how_the_connection_ended() 
     assert!(ready(hand.once(sender.send("x"))).unwrap_err().is_clean_close());
     assert_eq!(receiver.close_frame().unwrap().code(), CloseCode::GOING_AWAY);
     ready(hand.once(receiver.close())).unwrap();
+}
+
+#[test]
+fn a_receiver_that_closes_after_a_failed_write_drops_the_stream_whatever_the_peer_goes_on_to_say() {
+    let (script, websocket) = connect(Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    let hand = Hand::new();
+    script.write_faults.borrow_mut().push_back(ErrorKind::BrokenPipe.into());
+    script.say(&masked(0x81, b"x").repeat(1000));
+    assert!(ready(hand.once(sender.send("x"))).is_err());
+    let mut close = pin!(receiver.close());
+    let end = loop {
+        match hand.poll(close.as_mut()) {
+            Poll::Ready(end) => break end,
+            Poll::Pending => assert!(hand.wakes() > 0),
+        }
+    };
+    assert_eq!(end.unwrap_err().io_kind(), Some(ErrorKind::BrokenPipe));
+    assert!(script.dropped.get());
 }
 
 #[test]

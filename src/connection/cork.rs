@@ -59,6 +59,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
 
     /// Runs `work`, which uses the connection's halves, corked.
     ///
+    /// One scope a connection is enough, around whatever uses its halves: of two that wait, only the later is woken to write what a full
+    /// socket left behind.
+    ///
     /// It may run anything else beside. A message that finds the outbox full is written at once, and so is one of 16 KiB and
     /// more from a server.
     ///

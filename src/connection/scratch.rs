@@ -1,7 +1,7 @@
 //! The read buffer that a thread lends to whichever connection is reading.
 //!
 //! A connection that has nothing unread owns no read buffer, so ten thousand idle ones cost nothing, and the bytes
-//! that are touched stay in the cache. A buffer is lent for one poll and comes back zeroed as far as it was filled: no received
+//! that are touched stay in the cache. A buffer is lent for one poll and comes back zeroed as far as the stream says that it was filled: no received
 //! byte outlives that poll in it, and a stream that looks into the buffer it is given finds zeros. A stream that is itself a
 //! WebSocket reads while its reader reads, so there is a small stack of buffers.
 

@@ -95,7 +95,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// What the stream does not take leaves later, driven by whichever half is polled; if the receiver has been dropped,
     /// `send` waits for it. A message of 16 KiB and more from a server is written from where it lies, and `send` waits until all
-    /// of it has gone. Messages longer than [`fragment`](crate::Config::fragment) go out in fragments. Inside a
+    /// of it has gone; unless something stands before it that the stream does not take just now, and it is no longer than
+    /// [`max_message`](crate::Config::max_message): then it is copied behind that. Messages longer than [`fragment`](crate::Config::fragment) go out in fragments. Inside a
     /// [`cork`](crate::WebSocket::cork) scope, small messages are only put into the outbox.
     ///
     /// # Errors
@@ -197,7 +198,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// # Errors
     ///
-    /// Why the connection ended, if not by a Close from either side.
+    /// Why the connection ended, if not by the peer's Close: [`Error::CloseTimeout`] if that did not come in time,
+    /// [`Error::EndOfStream`] if the stream ended without one.
     ///
     /// # Cancel safety
     ///
@@ -356,8 +358,8 @@ pub struct QueueHandle<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
-    /// Queues a message. If a half waits, it is woken and writes what was queued in this turn together; else the message is
-    /// written now, as far as the stream takes it.
+    /// Queues a message. If the receiver or a cork scope waits, it is woken and writes what was queued in this turn together (if its
+    /// future is dropped before that, whoever is polled next does); else the message is written now, as far as the stream takes it.
     ///
     /// May be called at any time, also while the connection's own task is inside `send`.
     ///
@@ -377,6 +379,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
     /// [`QueueError::Closed`] if the connection is over or closing.
     pub fn queue_close(&self, code: CloseCode, reason: &str) -> Result<(), QueueError> {
         self.shared.upgrade().ok_or(QueueError::Closed)?.queue_close(&CloseFrame::new(code, reason))
+    }
+
+    /// As [`queue_close`](Self::queue_close), but drops everything that has not begun to leave: for a peer that reads too slowly. It
+    /// is told if it reads again within [`close_timeout`](crate::Config::close_timeout). Takes the place of a Close that
+    /// still waits.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Closed`] if the connection is over or our Close has begun to leave.
+    pub fn close_now(&self, code: CloseCode, reason: &str) -> Result<(), QueueError> {
+        self.shared.upgrade().ok_or(QueueError::Closed)?.queue_close_now(&CloseFrame::new(code, reason))
     }
 
     /// Bytes in the outbox; 0 if the connection is gone.

@@ -126,7 +126,7 @@ pub(crate) enum SendStage {
     Direct {
         written: usize,
     },
-    /// All of it is in the outbox.
+    /// All of it is in the outbox, or written.
     Accepted,
     Done,
 }
@@ -621,6 +621,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         Ok(())
     }
 
+    pub(crate) fn queue_close_now(&self, frame: &CloseFrame) -> Result<(), QueueError> {
+        {
+            let state = self.state.borrow();
+            if state.output != Output::Open || state.outbound.is_close_sent() {
+                return Err(QueueError::Closed);
+            }
+        }
+        self.request_close_now(frame);
+        self.see_to_output();
+        Ok(())
+    }
+
     // --- what the sender puts in -------------------------------------------------------------------------------
 
     /// Begins a poll of the sender. A message that is half written belongs to a future that was leaked, unless that is the
@@ -678,8 +690,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 SendStage::Waiting => {
                     self.enter_sender();
                     if payload.len() >= DIRECT && self.state.borrow().outbound.can_write_direct() {
-                        std::task::ready!(self.poll_begin_direct(cx, kind, payload.len()))?;
-                        *stage = SendStage::Direct { written: 0 };
+                        *stage = std::task::ready!(self.poll_begin_direct(cx, kind, payload))?;
                     } else {
                         std::task::ready!(self.poll_ready(cx))?;
                         self.append(|outbound| outbound.push(kind, payload));
@@ -689,8 +700,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 SendStage::Direct { written } => {
                     self.unpark(Slot::Sender);
                     let result = std::task::ready!(self.poll_direct(cx, payload, written));
-                    *stage = SendStage::Done;
-                    return Poll::Ready(result);
+                    // What was queued behind it, and the flush, as after any message.
+                    *stage = if result.is_ok() { SendStage::Accepted } else { SendStage::Done };
+                    result?;
                 }
                 SendStage::Accepted => {
                     self.unpark(Slot::Sender);
@@ -713,8 +725,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         Poll::Ready(self.broken().map_or(Ok(()), Err))
     }
 
-    /// Waits until the outbox is empty, and begins a message that is to be written from where it lies.
-    fn poll_begin_direct(&self, cx: &Context<'_>, kind: MessageKind, len: usize) -> Poll<Result<(), Error>> {
+    /// Begins a message that is to be written from where it lies, once the outbox is empty. If the stream does not take that much just
+    /// now, the message is copied behind it like any other: a room that goes on queueing could keep it waiting for ever. Only one
+    /// that is longer than we would receive does wait.
+    fn poll_begin_direct(
+        &self,
+        cx: &Context<'_>,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Poll<Result<SendStage, Error>> {
         if let Some(error) = self.send_error() {
             return Poll::Ready(Err(error));
         }
@@ -725,12 +744,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             if let Some(error) = self.send_error() {
                 return Poll::Ready(Err(error));
             }
-            if self.has_output() {
-                return self.park(Slot::Sender);
-            }
         }
-        self.state.borrow_mut().outbound.begin_direct(kind, len);
-        Poll::Ready(Ok(()))
+        let is_stuck = self.has_output();
+        let mut state = self.state.borrow_mut();
+        if !is_stuck {
+            state.outbound.begin_direct(kind, payload.len());
+            return Poll::Ready(Ok(SendStage::Direct { written: 0 }));
+        }
+        if payload.len() <= self.max_message && state.outbound.has_room() {
+            state.outbound.push(kind, payload);
+            return Poll::Ready(Ok(SendStage::Accepted));
+        }
+        drop(state);
+        self.park(Slot::Sender)
     }
 
     /// Writes on at a message from where it lies.
@@ -771,9 +797,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                     self.wrote(Some(Slot::Sender));
                     // A message that lacks its end was cut by `close_now`: that is an error, found above.
                     if !self.state.borrow().outbound.is_direct() && *written == payload.len() {
-                        // What was queued behind it, and the flush.
-                        self.drive(Some(Slot::Sender));
-                        return Poll::Ready(self.broken().map_or(Ok(()), Err));
+                        return Poll::Ready(Ok(()));
                     }
                 }
             }
@@ -835,6 +859,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         self.poll_deadline();
         self.drive(Some(slot));
         let is_open = self.state.borrow().input == Input::Open;
+        let is_reading = reading.is_some();
         if let Some(reading) = reading.filter(|_| is_open) {
             // Also while our own bytes are stuck: the peer may be waiting for us to read before it reads.
             if reading.poll_discard(self, slot, cx, self.max_message).is_ready() {
@@ -845,7 +870,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             let state = self.state.borrow();
             (state.input, state.output)
         };
-        if output == Output::Broken {
+        if output == Output::Broken && (input == Input::Over || !is_reading) {
             // A receiver that is still there may read what came before the fault.
             if input == Input::Over || self.receiver_dropped.get() {
                 self.tear_down();

@@ -102,9 +102,9 @@ impl<T> Client<T> {
     /// use futures_lite::{future::block_on, io::Cursor};
     /// use unsync_websocket::{Client, HandshakeError, NoTimer};
     ///
-    /// let client = Client::with_timer(Cursor::new(Vec::new()), "example.com:9001", "/chat?room=7", NoTimer);
+    /// let client = Client::with_timer(Cursor::new(Vec::<u8>::new()), "example.com:9001", "/chat?room=7", NoTimer);
     /// # drop(client);
-    /// let client = Client::with_timer(Cursor::new(Vec::new()), "example.com", "/a b\r\n", NoTimer);
+    /// let client = Client::with_timer(Cursor::new(Vec::<u8>::new()), "example.com", "/a b\r\n", NoTimer);
     /// assert!(matches!(block_on(client.connect()), Err(HandshakeError::InvalidTarget { .. })));
     /// ```
     pub fn with_timer(stream: T, host: impl AsRef<str>, target: impl AsRef<str>, timer: impl Timer) -> Self {
@@ -138,7 +138,7 @@ impl<T> Client<T> {
     /// # use futures_lite::io::Cursor;
     /// use unsync_websocket::{Client, Config, NoTimer};
     ///
-    /// # let stream = Cursor::new(Vec::new());
+    /// # let stream = Cursor::new(Vec::<u8>::new());
     /// let client = Client::with_timer(stream, "example.com", "/", NoTimer).config(Config::new().max_message(64 << 20));
     /// # drop(client);
     /// ```
@@ -158,7 +158,7 @@ impl<T> Client<T> {
     /// # use futures_lite::io::Cursor;
     /// use unsync_websocket::{Client, NoTimer};
     ///
-    /// # let stream = Cursor::new(Vec::new());
+    /// # let stream = Cursor::new(Vec::<u8>::new());
     /// let client = Client::with_timer(stream, "example.com", "/", NoTimer).protocol("chat.v2").protocol("chat");
     /// # drop(client);
     /// ```
@@ -178,7 +178,7 @@ impl<T> Client<T> {
     /// # use futures_lite::{future::block_on, io::Cursor};
     /// use unsync_websocket::{Client, HandshakeError, NoTimer};
     ///
-    /// # let stream = || Cursor::new(Vec::new());
+    /// # let stream = || Cursor::new(Vec::<u8>::new());
     /// let client = Client::with_timer(stream(), "example.com", "/", NoTimer).header("Cookie", "session=7");
     /// # drop(client);
     /// let client = Client::with_timer(stream(), "example.com", "/", NoTimer).header("X", "7\r\nCookie: stolen");
@@ -198,7 +198,7 @@ impl<T> Client<T> {
     /// # use futures_lite::io::Cursor;
     /// use unsync_websocket::{Client, NoTimer};
     ///
-    /// # let stream = Cursor::new(Vec::new());
+    /// # let stream = Cursor::new(Vec::<u8>::new());
     /// let client = Client::with_timer(stream, "example.com", "/", NoTimer).origin("https://example.com");
     /// # drop(client);
     /// ```

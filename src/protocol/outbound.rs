@@ -346,6 +346,11 @@ impl Outbound {
         matches!(self.closing, Closing::Open)
     }
 
+    /// Whether our Close has been handed out, so that nothing can change it.
+    pub(crate) const fn is_close_sent(&self) -> bool {
+        matches!(self.closing, Closing::Sent)
+    }
+
     /// Whether the outbox takes another message: less than the mark is queued. Any message fits an empty outbox.
     #[must_use]
     pub const fn has_room(&self) -> bool {
@@ -443,7 +448,7 @@ impl Outbound {
     /// Drops everything that has not begun, and queues our Close right behind the frame that has. If another Close
     /// waits already, this one takes its place; if one has been handed out, none follows.
     pub fn close_now(&mut self, frame: Option<&CloseFrame>) {
-        if matches!(self.closing, Closing::Sent) {
+        if self.is_close_sent() {
             return;
         }
         let payload = frame.map(CloseFrame::encode).unwrap_or_default();

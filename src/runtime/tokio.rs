@@ -121,15 +121,18 @@ impl<T: 'static> Server<TokioStream<T>> {
     /// # Examples
     ///
     /// ```no_run
-    /// use unsync_websocket::{Incoming, Server};
+    /// use unsync_websocket::Server;
     ///
     /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     /// let (stream, _) = listener.accept().await?;
     /// let mut ws = Server::on_tokio(stream).accept().await?;
-    /// while let Incoming::Message(message) = ws.receiver.receive().await? {
-    ///     ws.sender.send(message).await?;
+    /// let mut data = Vec::new();
+    /// while ws.receiver.receive_data(&mut data).await.is_ok() {
+    ///     ws.sender.send(&data).await?;
+    ///     data.clear();
     /// }
+    /// ws.close().await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -1,4 +1,5 @@
-//! A stream with a script, what was written to it, and a clock that stands still until told.
+//! A stream with a script, what was written to it, and a clock that stands still until told. The client's tests use it too.
+#![allow(dead_code, reason = "server and client each need a part of it")]
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -81,6 +82,11 @@ impl Wire {
     /// `bytes` in pieces of `step`, with a pause before each.
     pub(crate) fn dribble(bytes: &[u8], step: usize) -> (Self, Arc<Mutex<Seen>>) {
         Self::new(bytes.chunks(step).flat_map(|piece| [Read::Pending, Read::Bytes(piece.to_vec())]))
+    }
+
+    /// Replaces what is left of the script.
+    pub(crate) fn set_script(&mut self, script: impl IntoIterator<Item = Read>) {
+        self.script = script.into_iter().collect();
     }
 
     pub(crate) fn writes(mut self, writes: Write) -> Self {

@@ -54,7 +54,8 @@ pub fn is_replay() -> bool {
     ["SEED", "MODEL", "RUNS"].iter().any(|name| env::var_os(name).is_some())
 }
 
-fn number(name: &str) -> Option<u64> {
+/// A number from the environment.
+pub fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
