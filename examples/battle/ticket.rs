@@ -67,7 +67,7 @@ mod tests {
         for query in ["", "ticket=", "ticket=1f", &format!("ticket={shown}0"), &format!("ticket={shown}00")] {
             assert_eq!(Ticket::in_query(query), None, "{query}");
         }
-        assert_eq!(Ticket::in_query(&format!("ticket=zz{}", &shown[2..])), None);
+        assert_eq!(Ticket::in_query(&format!("ticket={}", "zz".repeat(16))), None);
     }
 
     #[test]

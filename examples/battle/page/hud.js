@@ -3,7 +3,7 @@
 // Whatever comes from other players is shown as text, never as markup.
 
 import { FIGHT, RESULT } from "./wire.js";
-import { colour, hueOf, on, ranking, secondsLeft, world } from "./world.js";
+import { colour, hueOf, newest, on, ranking, secondsLeft, world } from "./world.js";
 import { link, lastName, play, connect } from "./net.js";
 import { isOn, toggle } from "./sound.js";
 
@@ -54,7 +54,8 @@ function tell(...parts) {
 
 const nameOf = ({ name, hue }) => element("b", name, hue);
 
-on("joined", (it) => tell(nameOf(it), " is here"));
+// Those who were here before us come before the first frame, and are no news.
+on("joined", (it) => { if (newest()) tell(nameOf(it), " is here"); });
 on("left", (it) => tell(nameOf(it), " has left"));
 on("hit", ({ fatal, winner, loser, victim }) => {
   if (!fatal || !loser) return;

@@ -34,6 +34,7 @@ export function fit() {
   ratio = Math.min(devicePixelRatio, 2);
   canvas.width = Math.round(innerWidth * ratio);
   canvas.height = Math.round(innerHeight * ratio);
+  fitSky();
 }
 
 export const toWorld = (x, y) => ({
@@ -102,26 +103,18 @@ function random(seed) {
   };
 }
 
-/** Stars on a tile that is laid out again and again; the farther they are, the less they move. */
-function drawStars(seed, count, size) {
-  const tile = document.createElement("canvas");
-  tile.width = tile.height = 512;
-  const to = tile.getContext("2d");
+/** Stars of a tile that is laid out again and again; the farther they are, the less they move. */
+function makeStars(seed, count, size, light, far) {
   const next = random(seed);
-  for (let star = 0; star < count; star += 1) {
-    const [x, y, big] = [next() * 512, next() * 512, size * (0.5 + next())];
-    to.fillStyle = `hsl(${190 + next() * 90} 80% 86% / ${0.25 + next() * 0.6})`;
-    to.beginPath();
-    to.arc(x, y, big, 0, TAU);
-    to.fill();
-  }
-  return { tile, far: 0 };
+  const stars = Array.from({ length: count }, () => ({ x: next() * TILE, y: next() * TILE, size: size * (0.6 + next()) }));
+  return { stars, far, colour: `rgb(205 220 255 / ${light})` };
 }
 
+const TILE = 512;
 const layers = [
-  { ...drawStars(3, 110, 0.55), far: 0.12 },
-  { ...drawStars(5, 46, 0.9), far: 0.28 },
-  { ...drawStars(9, 16, 1.4), far: 0.5 },
+  makeStars(3, 70, 0.9, 0.32, 0.12),
+  makeStars(5, 34, 1.3, 0.5, 0.28),
+  makeStars(9, 12, 1.6, 0.75, 0.5),
 ];
 
 /** Clouds of gas: soft already, so a small picture of them is enough. */
@@ -146,21 +139,36 @@ const clouds = (() => {
   return layer;
 })();
 
+/** The clouds are a little larger than the picture, and move a little as one crosses the field. */
+const ROOM = 0.16;
+const sky = document.createElement("canvas");
+
+function fitSky() {
+  sky.width = Math.round(canvas.width * (1 + ROOM));
+  sky.height = Math.round(canvas.height * (1 + ROOM));
+  const to = sky.getContext("2d", { alpha: false });
+  // A part of the clouds of the picture's shape, or they would be drawn out.
+  const part = Math.max(sky.width / clouds.width, sky.height / clouds.height);
+  const [width, height] = [sky.width / part, sky.height / part];
+  to.drawImage(
+    clouds, (clouds.width - width) / 2, (clouds.height - height) / 2, width, height, 0, 0, sky.width, sky.height,
+  );
+}
+
 function drawSpace() {
   const { width, height } = canvas;
   paint.setTransform(1, 0, 0, 1, 0, 0);
-  // The clouds are a little larger than the picture, and move a little as one crosses the field.
-  const [sway, room] = [0.12, 0.24];
-  const [across, down] = [camera.x / world.width - 0.5, camera.y / world.height - 0.5];
-  const big = { width: width * (1 + room), height: height * (1 + room) };
-  const side = (part, size) => -size * room / 2 - Math.max(-0.5, Math.min(0.5, part)) * size * sway;
-  paint.drawImage(clouds, side(across, width), side(down, height), big.width, big.height);
-  for (const { tile, far } of layers) {
-    const [x, y] = [camera.x * camera.scale * far * ratio, camera.y * camera.scale * far * ratio];
-    const size = 512 * ratio;
-    const start = (offset) => -(((offset % size) + size) % size);
-    for (let left = start(x); left < width; left += size) {
-      for (let top = start(y); top < height; top += size) paint.drawImage(tile, left, top, size, size);
+  const side = (place, size, room) => Math.round(-room * Math.min(1, Math.max(0, place / size)));
+  paint.drawImage(sky, side(camera.x, world.width, sky.width - width), side(camera.y, world.height, sky.height - height));
+  paint.setTransform(ratio, 0, 0, ratio, 0, 0);
+  for (const { stars, far, colour: light } of layers) {
+    const start = (place) => -(((place * camera.scale * far) % TILE) + TILE) % TILE;
+    const [left, top] = [start(camera.x), start(camera.y)];
+    paint.fillStyle = light;
+    for (let x = left; x < innerWidth; x += TILE) {
+      for (let y = top; y < innerHeight; y += TILE) {
+        for (const star of stars) paint.fillRect(x + star.x, y + star.y, star.size, star.size);
+      }
     }
   }
 }
