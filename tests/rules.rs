@@ -412,6 +412,26 @@ fn what_is_queued_while_a_large_send_is_under_way_comes_behind_it_and_a_pong_bet
     assert_eq!(wire[2 * fragment + 3 + 4 + 10_000..], *b"\x81\x06behind");
 }
 
+#[test]
+fn a_room_that_never_stops_queueing_does_not_keep_a_large_send_waiting() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let (mut sender, receiver) = websocket.split();
+    let (handle, hand) = (sender.queue_handle(), Hand::new());
+    script.room.set(0);
+    handle.queue(&EncodedFrame::binary(&[1; 1000])).unwrap();
+    let large = vec![5; 20_000];
+    let mut send = pin!(sender.send(&large));
+    let mut polls = 0;
+    while hand.poll(send.as_mut()).is_pending() {
+        polls += 1;
+        assert!(polls < 100, "it waits for an outbox that is never empty");
+        // As much comes in as goes out.
+        handle.queue(&EncodedFrame::binary(&[1; 1000])).unwrap();
+        script.give_room(1004);
+    }
+    drop(receiver);
+}
+
 // --- fairness (rule 9) --------------------------------------------------------------------------------------------
 
 #[test]

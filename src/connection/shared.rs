@@ -690,8 +690,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 SendStage::Waiting => {
                     self.enter_sender();
                     if payload.len() >= DIRECT && self.state.borrow().outbound.can_write_direct() {
-                        std::task::ready!(self.poll_begin_direct(cx, kind, payload.len()))?;
-                        *stage = SendStage::Direct { written: 0 };
+                        *stage = std::task::ready!(self.poll_begin_direct(cx, kind, payload))?;
                     } else {
                         std::task::ready!(self.poll_ready(cx))?;
                         self.append(|outbound| outbound.push(kind, payload));
@@ -726,8 +725,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         Poll::Ready(self.broken().map_or(Ok(()), Err))
     }
 
-    /// Waits until the outbox is empty, and begins a message that is to be written from where it lies.
-    fn poll_begin_direct(&self, cx: &Context<'_>, kind: MessageKind, len: usize) -> Poll<Result<(), Error>> {
+    /// Begins a message that is to be written from where it lies, once the outbox is empty. If the stream does not take that much just
+    /// now, the message is copied behind it like any other: a room that goes on queueing could keep it waiting for ever. Only one
+    /// that is longer than we would receive does wait.
+    fn poll_begin_direct(
+        &self,
+        cx: &Context<'_>,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Poll<Result<SendStage, Error>> {
         if let Some(error) = self.send_error() {
             return Poll::Ready(Err(error));
         }
@@ -738,12 +744,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             if let Some(error) = self.send_error() {
                 return Poll::Ready(Err(error));
             }
-            if self.has_output() {
-                return self.park(Slot::Sender);
-            }
         }
-        self.state.borrow_mut().outbound.begin_direct(kind, len);
-        Poll::Ready(Ok(()))
+        let is_stuck = self.has_output();
+        let mut state = self.state.borrow_mut();
+        if !is_stuck {
+            state.outbound.begin_direct(kind, payload.len());
+            return Poll::Ready(Ok(SendStage::Direct { written: 0 }));
+        }
+        if payload.len() <= self.max_message && state.outbound.has_room() {
+            state.outbound.push(kind, payload);
+            return Poll::Ready(Ok(SendStage::Accepted));
+        }
+        drop(state);
+        self.park(Slot::Sender)
     }
 
     /// Writes on at a message from where it lies.
