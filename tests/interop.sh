@@ -118,6 +118,14 @@ start echo_server "$echo_server" 127.0.0.1:0 --max-message $((8 << 20))
 echo_pid=$pid
 echo_url=$url/
 
+# Our own client first: what it finds is ours for certain.
+if "$ours" --check "$echo_url" >"$work/check.out" 2>&1; then
+    echo "| our \`client --check\` | | client | $(grep -c '^ok' "$work/check.out") checks |" >>"$table"
+else
+    cat "$work/check.out" >&2
+    echo '| our `client --check` | | client | FAILED |' >>"$table"
+    status=1
+fi
 if [ -n "$has_node" ]; then
     client ws node tests/interop/client.mjs "$echo_url"
     client undici node tests/interop/web_client.mjs undici "$echo_url"

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
 use crate::wire::{self, Directions};
 
 /// Units from left to right, and from top to bottom.
-pub(crate) const WIDTH: u16 = 1280;
-pub(crate) const HEIGHT: u16 = 720;
+pub(crate) const WIDTH: u16 = 1920;
+pub(crate) const HEIGHT: u16 = 1200;
 
 /// Milliseconds a tick: 30 a second, which interpolation on the page turns into smooth motion.
 pub(crate) const TICK_MS: u8 = 33;
@@ -39,6 +39,8 @@ const SHOT_LIFE: u8 = 36;
 const RELOAD: u8 = 6;
 const WRECK: u8 = 60;
 const SHIELD: u8 = 45;
+/// Without a hit for so long, a ship mends one.
+const MEND: u8 = 150;
 
 /// A shot found a ship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +56,40 @@ pub(crate) struct Arena {
     ships: BTreeMap<u16, Ship>,
     shots: Vec<Shot>,
     last_shot: u16,
+    guns: Guns,
     rng: StdRng,
 }
 
+/// Whether triggers do anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guns {
+    Ready,
+    Silent,
+}
+
 impl Arena {
-    /// An empty field. The seed decides where ships appear.
-    pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            tick: 0,
-            ships: BTreeMap::new(),
-            shots: Vec::new(),
-            last_shot: 0,
-            rng: StdRng::seed_from_u64(seed),
+    /// An empty field. The generator decides where ships appear.
+    pub(crate) fn new(rng: StdRng) -> Self {
+        Self { tick: 0, ships: BTreeMap::new(), shots: Vec::new(), last_shot: 0, guns: Guns::Ready, rng }
+    }
+
+    /// The ticks that have passed: the clock of everything in a battle.
+    pub(crate) fn now(&self) -> u32 {
+        self.tick
+    }
+
+    /// No more shots until `restart`; those in the air are gone.
+    pub(crate) fn cease_fire(&mut self) {
+        self.guns = Guns::Silent;
+        self.shots.clear();
+    }
+
+    /// All ships are whole again, at other places, and may fire.
+    pub(crate) fn restart(&mut self) {
+        self.guns = Guns::Ready;
+        self.shots.clear();
+        for id in self.ships.keys().copied().collect::<Vec<_>>() {
+            self.put_anew(id);
         }
     }
 
@@ -123,10 +147,15 @@ impl Arena {
         let ready = |ship: &Ship| matches!(ship.state, State::Wreck { ticks: 0 });
         let due: Vec<u16> = self.ships.iter().filter(|(_, ship)| ready(ship)).map(|(&id, _)| id).collect();
         for id in due {
-            let place = self.free_place();
-            if let Some(ship) = self.ships.get_mut(&id) {
-                *ship = Ship { angle: ship.angle, held: ship.held, pulled: ship.pulled, ..Ship::at(place) };
-            }
+            self.put_anew(id);
+        }
+    }
+
+    /// A ship is as new, elsewhere, with the same keys held.
+    fn put_anew(&mut self, id: u16) {
+        let place = self.free_place();
+        if let Some(ship) = self.ships.get_mut(&id) {
+            *ship = Ship { angle: ship.angle, held: ship.held, pulled: ship.pulled, ..Ship::at(place) };
         }
     }
 
@@ -148,6 +177,9 @@ impl Arena {
     }
 
     fn fire(&mut self) {
+        if self.guns == Guns::Silent {
+            return;
+        }
         for (&owner, ship) in &mut self.ships {
             let State::Flying { reload: reload @ 0, .. } = &mut ship.state else {
                 continue;
@@ -202,8 +234,9 @@ struct Ship {
 }
 
 enum State {
-    /// Nothing can hurt it while `shield` ticks last; `hull` hits are left, and `reload` ticks till the next shot.
-    Flying { hull: u8, shield: u8, reload: u8 },
+    /// Nothing can hurt it while `shield` ticks last; `hull` hits are left, `reload` ticks till the next shot, and
+    /// `mend` till a hit is made good.
+    Flying { hull: u8, shield: u8, reload: u8, mend: u8 },
     /// Destroyed; it will be back in so many ticks.
     Wreck { ticks: u8 },
 }
@@ -217,16 +250,21 @@ impl Ship {
             held: Directions::default(),
             pulled: false,
             tapped: false,
-            state: State::Flying { hull: HULL, shield: SHIELD, reload: 0 },
+            state: State::Flying { hull: HULL, shield: SHIELD, reload: 0, mend: MEND },
         }
     }
 
     fn step(&mut self) {
         match &mut self.state {
             State::Wreck { ticks } => *ticks = ticks.saturating_sub(1),
-            State::Flying { shield, reload, .. } => {
+            State::Flying { hull, shield, reload, mend } => {
                 *shield = shield.saturating_sub(1);
                 *reload = reload.saturating_sub(1);
+                *mend = mend.saturating_sub(1);
+                if *mend == 0 {
+                    *mend = MEND;
+                    *hull = hull.saturating_add(1).min(HULL);
+                }
                 self.fly();
             }
         }
@@ -249,10 +287,11 @@ impl Ship {
 
     /// A shot arrived. `None` if the shield took it, else whether it was the last that the ship could take.
     fn suffer(&mut self, shot: &Shot) -> Option<bool> {
-        let State::Flying { hull, shield: 0, .. } = &mut self.state else {
+        let State::Flying { hull, shield: 0, mend, .. } = &mut self.state else {
             return None;
         };
         *hull = hull.saturating_sub(1);
+        *mend = MEND;
         let fatal = *hull == 0;
         if fatal {
             self.state = State::Wreck { ticks: WRECK };
@@ -350,18 +389,19 @@ impl Vector {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand::SeedableRng;
 
     use super::*;
     use crate::wire::Event;
 
     /// Ann at the left, Bob to her right, both without shields and out of the edges' way.
     fn duel() -> Arena {
-        let mut arena = Arena::new(1);
+        let mut arena = Arena::new(StdRng::seed_from_u64(1));
         for (id, x) in [(1, 400.0), (2, 800.0)] {
             arena.enter(id);
             let ship = arena.ships.get_mut(&id).unwrap();
             ship.place = Vector { x, y: 450.0 };
-            ship.state = State::Flying { hull: HULL, shield: 0, reload: 0 };
+            ship.state = State::Flying { hull: HULL, shield: 0, reload: 0, mend: MEND };
         }
         arena
     }
@@ -378,7 +418,7 @@ mod tests {
     #[test]
     fn a_held_key_moves_a_ship_up_to_its_top_speed_and_drag_stops_it() {
         let mut arena = duel();
-        arena.steer(1, Directions::UP);
+        arena.steer(1, Directions::along(0.0, -1.0));
         steps(&mut arena, 5);
         let Vector { x, y } = arena.ships[&1].place;
         assert!(x == 400.0 && y < 450.0, "{x} {y}");
@@ -396,8 +436,8 @@ mod tests {
     #[test]
     fn no_ship_leaves_the_field() {
         let mut arena = duel();
-        arena.steer(1, Directions::UP);
-        arena.steer(2, Directions::RIGHT);
+        arena.steer(1, Directions::along(0.0, -1.0));
+        arena.steer(2, Directions::along(1.0, 0.0));
         for _ in 0..200 {
             arena.step();
             assert!(arena.ships.values().all(|ship| ship.place.is_inside(SHIP_RADIUS)));
@@ -470,17 +510,45 @@ mod tests {
     #[test]
     fn a_shield_takes_shots_and_ends() {
         let mut arena = duel();
-        arena.ships.get_mut(&2).unwrap().state = State::Flying { hull: HULL, shield: SHIELD, reload: 0 };
+        arena.ships.get_mut(&2).unwrap().state =
+            State::Flying { hull: HULL, shield: SHIELD, reload: 0, mend: MEND };
         arena.trigger(1, true);
         assert_eq!(steps(&mut arena, SHIELD.into()), []);
         assert!(!steps(&mut arena, 30).is_empty());
     }
 
     #[test]
+    fn a_ship_that_is_left_alone_mends_one_hit_after_the_other_up_to_what_it_had() {
+        let mut arena = duel();
+        arena.ships.get_mut(&2).unwrap().state = State::Flying { hull: 2, shield: 0, reload: 0, mend: MEND };
+        let mut hulls = Vec::new();
+        for _ in 0..4 {
+            steps(&mut arena, MEND.into());
+            hulls.push(seen(&arena).0[1].hull);
+        }
+        assert_eq!(hulls, [3, 4, 4, 4]);
+    }
+
+    #[test]
+    fn a_cease_fire_silences_guns_until_the_restart_which_makes_all_ships_whole() {
+        let mut arena = duel();
+        arena.trigger(1, true);
+        steps(&mut arena, 3);
+        arena.cease_fire();
+        assert_eq!(steps(&mut arena, 60), []);
+        assert_eq!(seen(&arena).1, []);
+        arena.ships.get_mut(&2).unwrap().state = State::Wreck { ticks: WRECK };
+        arena.restart();
+        assert!(seen(&arena).0.iter().all(|ship| ship.hull == HULL && ship.shielded && ship.flying));
+        arena.step();
+        assert_eq!(seen(&arena).1.len(), 1, "the trigger is still held");
+    }
+
+    #[test]
     fn a_wreck_neither_moves_nor_fires() {
         let mut arena = duel();
         arena.ships.get_mut(&1).unwrap().state = State::Wreck { ticks: WRECK };
-        arena.steer(1, Directions::UP);
+        arena.steer(1, Directions::along(0.0, -1.0));
         arena.trigger(1, true);
         steps(&mut arena, 20);
         assert_eq!(arena.ships[&1].place, Vector { x: 400.0, y: 450.0 });
@@ -501,7 +569,7 @@ mod tests {
         fn no_input_breaks_the_rules(seed in any::<u64>(), inputs in prop::collection::vec(
             (0..4_u16, 0..6_u8, any::<u16>()), 0..400
         )) {
-            let mut arena = Arena::new(seed);
+            let mut arena = Arena::new(StdRng::seed_from_u64(seed));
             for (id, kind, number) in inputs {
                 let mut payload = vec![2, number.to_le_bytes()[0] & 15];
                 let Some(Ok(wire::Command::Move(held))) = wire::Decoder::new(&payload).next() else {

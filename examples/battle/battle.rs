@@ -3,21 +3,22 @@
 //! Everything here is called between two awaits of some client's task, or by the tick; nothing waits. What all
 //! clients shall know gathers in `outbox`, and [`Battle::flush`] writes it to each client's ring as one record.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::mem;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
 
-use unsync_websocket::{BufWriter, CloseCode, RingError};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use unsync_websocket::{BufWriter, RingError};
 
+use crate::allowance::Allowance;
 use crate::arena::{self, Arena, Hit};
+use crate::dismissal::{Dismissal, Notice};
 use crate::name;
-use crate::wire::{self, Command, Event};
-
-/// Clients in one battle, those who only look on among them.
-pub(crate) const SEATS: usize = 16;
+use crate::round::Round;
+use crate::rules::Rules;
+use crate::ticket::Ticket;
+use crate::wire::{self, Command, Event, Phase};
 
 /// Points for a hit, and for the one that destroys.
 const HIT: u32 = 1;
@@ -26,74 +27,16 @@ const KILL: u32 = 5;
 /// A client's number within its battle; on the wire, the id of its ship.
 pub(crate) type Cid = u16;
 
-/// Why the server parts with a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dismissal {
-    /// The server ends.
-    GoingAway,
-    /// The client does not take what it is sent as fast as it is made, or at all.
-    TooSlow,
-    /// The client speaks another version of the game.
-    Outdated,
-    /// The client sent something that is no message.
-    Nonsense(wire::Error),
-}
-
-impl Dismissal {
-    /// The code of the Close frame.
-    pub(crate) fn code(self) -> CloseCode {
-        match self {
-            Self::GoingAway => CloseCode::GOING_AWAY,
-            Self::TooSlow => CloseCode::TRY_AGAIN_LATER,
-            Self::Outdated | Self::Nonsense(_) => CloseCode::POLICY_VIOLATION,
-        }
-    }
-
-    /// The reason in the Close frame, which the page shows.
-    pub(crate) fn reason(self) -> String {
-        match self {
-            Self::GoingAway => String::from("the server is shutting down"),
-            Self::TooSlow => String::from("too slow"),
-            Self::Outdated => String::from("the game has a new version: reload the page"),
-            Self::Nonsense(error) => error.to_string(),
-        }
-    }
-}
-
-/// Word of a dismissal, from the battle to the client's task.
-#[derive(Default)]
-pub(crate) struct Notice {
-    dismissal: Cell<Option<Dismissal>>,
-    waker: Cell<Option<Waker>>,
-}
-
-impl Notice {
-    fn give(&self, dismissal: Dismissal) {
-        self.dismissal.set(Some(dismissal));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// Waits for the battle to part with this client; for ever, if the client leaves by itself.
-    pub(crate) async fn wait(&self) -> Dismissal {
-        poll_fn(|cx| match self.dismissal.get() {
-            Some(dismissal) => Poll::Ready(dismissal),
-            None => {
-                self.waker.set(Some(cx.waker().clone()));
-                Poll::Pending
-            }
-        })
-        .await
-    }
-}
-
 /// The clients of one arena.
 pub(crate) struct Battle {
     number: u32,
+    rules: Rules,
+    round: Round,
     arena: Arena,
     clients: BTreeMap<Cid, Client>,
+    absent: Vec<Absent>,
     last_cid: Cid,
+    tickets: StdRng,
     outbox: Vec<u8>,
 }
 
@@ -101,6 +44,10 @@ struct Client {
     /// To the task that sends. Dropping it ends that task when all is sent.
     writer: BufWriter,
     notice: Rc<Notice>,
+    ticket: Ticket,
+    allowance: Allowance,
+    /// The tick when it last asked for something.
+    active: u32,
     /// `None` for one who only looks on, as everybody does until the name is known.
     pilot: Option<Pilot>,
 }
@@ -111,33 +58,68 @@ struct Pilot {
     score: u32,
 }
 
+/// A player who was cut off, and may come back.
+struct Absent {
+    ticket: Ticket,
+    pilot: Pilot,
+    /// The tick when the seat is given up.
+    until: u32,
+}
+
 impl Battle {
-    pub(crate) fn new(number: u32, seed: u64) -> Self {
-        Self { number, arena: Arena::new(seed), clients: BTreeMap::new(), last_cid: 0, outbox: Vec::new() }
+    /// An arena for nobody yet. What is random in it, tickets among it, comes from `rng`.
+    pub(crate) fn new(number: u32, rules: Rules, mut rng: StdRng) -> Self {
+        let arena = Arena::new(StdRng::from_rng(&mut rng));
+        Self {
+            number,
+            rules,
+            round: Round::fight(arena.now(), &rules),
+            arena,
+            clients: BTreeMap::new(),
+            absent: Vec::new(),
+            last_cid: 0,
+            tickets: rng,
+            outbox: Vec::new(),
+        }
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.clients.len() < SEATS
+        self.clients.len().saturating_add(self.absent.len()) < self.rules.seats
+    }
+
+    /// Whether a seat here belongs to the holder of this ticket.
+    pub(crate) fn knows(&self, ticket: Ticket) -> bool {
+        let mut tickets = self.clients.values().map(|client| client.ticket);
+        tickets.any(|held| held == ticket) || self.absent.iter().any(|absent| absent.ticket == ticket)
+    }
+
+    /// Whether somebody may come back who was cut off.
+    pub(crate) fn expects_somebody(&self) -> bool {
+        !self.absent.is_empty()
     }
 
     /// A client looks on from now on; what it is told goes into `writer`, and should the battle part with it, word
-    /// of that into `notice`.
-    pub(crate) fn join(&mut self, writer: BufWriter, notice: Rc<Notice>) -> Cid {
+    /// of that into `notice`. With the ticket of a seat it is the player of that seat.
+    pub(crate) fn join(&mut self, writer: BufWriter, notice: Rc<Notice>, shown: Option<Ticket>) -> Cid {
+        let returning = shown.and_then(|ticket| self.take_absent(ticket));
         // What is already in the outbox, the newcomer learns from the roster.
         self.flush();
         let cid = self.free_cid();
-        let mut roster = Vec::new();
-        Event::Welcome { you: cid, width: arena::WIDTH, height: arena::HEIGHT, tick_ms: arena::TICK_MS }
-            .encode(&mut roster);
-        for (&id, pilot) in self.clients.iter().filter_map(|(id, client)| Some((id, client.pilot.as_ref()?)))
-        {
-            Event::Joined { id, hue: pilot.hue, name: &pilot.name }.encode(&mut roster);
-            Event::Score { id, score: pilot.score }.encode(&mut roster);
-        }
+        let ticket = match &returning {
+            Some(absent) => absent.ticket,
+            None => Ticket::new(&mut self.tickets),
+        };
         // A new ring is empty, and larger than a roster; were it not, the first flush would find it full.
-        let _ = writer.write(&roster);
-        self.clients.insert(cid, Client { writer, notice, pilot: None });
+        let _ = writer.write(&self.roster(cid, ticket));
+        let now = self.arena.now();
+        let client =
+            Client { writer, notice, ticket, allowance: Allowance::new(now), active: now, pilot: None };
+        self.clients.insert(cid, client);
         log::info!("battle {}: client {cid} looks on, {} here", self.number, self.clients.len());
+        if let Some(Absent { pilot, .. }) = returning {
+            log::info!("battle {}: client {cid} is {:?} again", self.number, pilot.name);
+            self.enter(cid, pilot);
+        }
         cid
     }
 
@@ -146,19 +128,16 @@ impl Battle {
         if let Some(client) = self.remove(cid) {
             let name = client.pilot.as_ref().map_or("", |pilot| &pilot.name);
             log::info!("battle {}: client {cid} {name:?} leaves, {} here", self.number, self.clients.len());
+            self.keep_seat(client);
             self.flush();
         }
     }
 
     /// What a client sent, as the decoder gives it: a message, or the error that ends them.
     pub(crate) fn handle_message(&mut self, cid: Cid, message: Result<Command<'_>, wire::Error>) {
-        match message {
-            Ok(Command::Join { version: wire::VERSION, name }) => self.play(cid, name),
-            Ok(Command::Join { .. }) => self.dismiss(cid, Dismissal::Outdated),
-            Ok(Command::Move(held)) => self.arena.steer(cid, held),
-            Ok(Command::Aim(angle)) => self.arena.aim(cid, angle),
-            Ok(Command::Trigger { pulled }) => self.arena.trigger(cid, pulled),
-            Err(error) => self.dismiss(cid, Dismissal::Nonsense(error)),
+        match self.admit(cid, message) {
+            Ok(command) => self.obey(cid, command),
+            Err(dismissal) => self.dismiss(cid, dismissal),
         }
     }
 
@@ -187,14 +166,16 @@ impl Battle {
 
     /// The world moves on, and everybody is told.
     pub(crate) fn tick(&mut self) {
-        for Hit { victim, by, fatal } in self.arena.step() {
-            Event::Hit { victim, by, fatal }.encode(&mut self.outbox);
-            let pilot = self.clients.get_mut(&by).and_then(|client| client.pilot.as_mut());
-            if let Some(pilot) = pilot {
-                pilot.score = pilot.score.saturating_add(if fatal { KILL } else { HIT });
-                Event::Score { id: by, score: pilot.score }.encode(&mut self.outbox);
-            }
+        for hit in self.arena.step() {
+            self.score(hit);
         }
+        let now = self.arena.now();
+        let best = self.pilots().map(|(_, pilot)| pilot.score).max().unwrap_or(0);
+        if let Some(round) = self.round.next(now, best, &self.rules) {
+            self.begin(round);
+        }
+        self.absent.retain(|absent| now < absent.until);
+        self.part_with_idle(now);
         self.arena.frame().encode(&mut self.outbox);
         self.flush();
     }
@@ -207,33 +188,138 @@ impl Battle {
         self.outbox.clear();
     }
 
+    fn pilots(&self) -> impl Iterator<Item = (Cid, &Pilot)> {
+        self.clients.iter().filter_map(|(&cid, client)| Some((cid, client.pilot.as_ref()?)))
+    }
+
+    /// All that a newcomer has to know, but for what the next frame tells.
+    fn roster(&self, you: Cid, ticket: Ticket) -> Vec<u8> {
+        let mut roster = Vec::new();
+        let (width, height, tick_ms) = (arena::WIDTH, arena::HEIGHT, arena::TICK_MS);
+        Event::Welcome { you, width, height, tick_ms, ticket: ticket.bytes() }.encode(&mut roster);
+        self.round.event().encode(&mut roster);
+        for (id, pilot) in self.pilots() {
+            pilot.introduce(id, &mut roster);
+        }
+        roster
+    }
+
+    /// What a client sent, if it may.
+    fn admit<'a>(
+        &mut self,
+        cid: Cid,
+        message: Result<Command<'a>, wire::Error>,
+    ) -> Result<Command<'a>, Dismissal> {
+        let command = message.map_err(Dismissal::Nonsense)?;
+        let now = self.arena.now();
+        if let Some(client) = self.clients.get_mut(&cid) {
+            if !client.allowance.take(now) {
+                return Err(Dismissal::Flood);
+            }
+            // A page asks for the time by itself.
+            if !matches!(command, Command::Ping(_)) {
+                client.active = now;
+            }
+        }
+        Ok(command)
+    }
+
+    fn obey(&mut self, cid: Cid, command: Command<'_>) {
+        match command {
+            Command::Join { version: wire::VERSION, name } => self.play(cid, name),
+            Command::Join { .. } => self.dismiss(cid, Dismissal::Outdated),
+            Command::Move(held) => self.arena.steer(cid, held),
+            Command::Aim(angle) => self.arena.aim(cid, angle),
+            Command::Trigger { pulled } => self.arena.trigger(cid, pulled),
+            Command::Ping(number) => self.tell(cid, &Event::Pong(number)),
+        }
+    }
+
     /// One who looked on plays. One who plays already keeps the name.
     fn play(&mut self, cid: Cid, typed: &str) {
-        let Some(client) = self.clients.get_mut(&cid) else {
-            return;
-        };
-        if client.pilot.is_some() {
+        if self.clients.get(&cid).is_none_or(|client| client.pilot.is_some()) {
             return;
         }
         let Some(name) = name::clean(typed) else {
-            let mut refusal = Vec::new();
-            Event::Refused.encode(&mut refusal);
-            // If even this byte finds no room, the next tick finds the client too slow.
-            let _ = client.writer.write(&refusal);
+            self.tell(cid, &Event::Refused);
             return;
         };
         log::info!("battle {}: client {cid} joins as {name:?}", self.number);
-        let hue = hue(cid);
-        Event::Joined { id: cid, hue, name: &name }.encode(&mut self.outbox);
-        Event::Score { id: cid, score: 0 }.encode(&mut self.outbox);
-        client.pilot = Some(Pilot { name, hue, score: 0 });
+        if self.pilots().next().is_none() && self.absent.is_empty() {
+            // The clock ran for nobody.
+            self.begin(Round::fight(self.arena.now(), &self.rules));
+        }
+        self.enter(cid, Pilot { name, hue: hue(cid), score: 0 });
+    }
+
+    /// A pilot gets a ship.
+    fn enter(&mut self, cid: Cid, pilot: Pilot) {
+        pilot.introduce(cid, &mut self.outbox);
         self.arena.enter(cid);
+        if let Some(client) = self.clients.get_mut(&cid) {
+            client.pilot = Some(pilot);
+        }
+    }
+
+    /// A fight begins, or its result is shown.
+    fn begin(&mut self, round: Round) {
+        self.round = round;
+        round.event().encode(&mut self.outbox);
+        match round.phase {
+            Phase::Result => self.arena.cease_fire(),
+            Phase::Fight => {
+                self.arena.restart();
+                self.forget_scores();
+            }
+        }
+    }
+
+    fn forget_scores(&mut self) {
+        for (&id, client) in &mut self.clients {
+            if let Some(pilot) = &mut client.pilot {
+                pilot.score = 0;
+                Event::Score { id, score: 0 }.encode(&mut self.outbox);
+            }
+        }
+        for absent in &mut self.absent {
+            absent.pilot.score = 0;
+        }
+    }
+
+    fn score(&mut self, Hit { victim, by, fatal }: Hit) {
+        Event::Hit { victim, by, fatal }.encode(&mut self.outbox);
+        let pilot = self.clients.get_mut(&by).and_then(|client| client.pilot.as_mut());
+        if let Some(pilot) = pilot {
+            pilot.score = pilot.score.saturating_add(if fatal { KILL } else { HIT });
+            Event::Score { id: by, score: pilot.score }.encode(&mut self.outbox);
+        }
+    }
+
+    fn part_with_idle(&mut self, now: u32) {
+        let is_idle = |client: &Client| now.saturating_sub(client.active) >= self.rules.idle;
+        let idle: Vec<Cid> =
+            self.clients.iter().filter(|(_, client)| is_idle(client)).map(|(&cid, _)| cid).collect();
+        for cid in idle {
+            self.dismiss(cid, Dismissal::Idle);
+        }
+    }
+
+    /// Tells one client something. If it has no room even for this, the next tick finds it too slow.
+    fn tell(&self, cid: Cid, event: &Event<'_>) {
+        if let Some(client) = self.clients.get(&cid) {
+            let mut record = Vec::new();
+            event.encode(&mut record);
+            let _ = client.writer.write(&record);
+        }
     }
 
     fn dismiss(&mut self, cid: Cid, dismissal: Dismissal) {
         if let Some(client) = self.remove(cid) {
-            log::warn!("battle {}: client {cid} is dismissed: {}", self.number, dismissal.reason());
+            log::info!("battle {}: client {cid} is dismissed: {}", self.number, dismissal.reason());
             client.notice.give(dismissal);
+            if dismissal.keeps_seat() {
+                self.keep_seat(client);
+            }
         }
     }
 
@@ -244,6 +330,24 @@ impl Battle {
             Event::Left { id: cid }.encode(&mut self.outbox);
         }
         Some(client)
+    }
+
+    /// The seat of a player who has gone is kept for a while. An onlooker has nothing to come back for.
+    fn keep_seat(&mut self, Client { ticket, pilot, .. }: Client) {
+        if let Some(pilot) = pilot {
+            let until = self.arena.now().saturating_add(self.rules.keep);
+            self.absent.push(Absent { ticket, pilot, until });
+        }
+    }
+
+    /// The player of this ticket, who is absent; or will be, if the old connection is not yet known to be dead.
+    fn take_absent(&mut self, ticket: Ticket) -> Option<Absent> {
+        let holder = self.clients.iter().find(|(_, client)| client.ticket == ticket);
+        if let Some((&cid, _)) = holder {
+            self.dismiss(cid, Dismissal::Replaced);
+        }
+        let at = self.absent.iter().position(|absent| absent.ticket == ticket)?;
+        Some(self.absent.swap_remove(at))
     }
 
     /// The next number that nobody has. (There are more numbers than seats.)
@@ -257,6 +361,14 @@ impl Battle {
     }
 }
 
+impl Pilot {
+    /// Name and score, for those who do not know them.
+    fn introduce(&self, id: Cid, out: &mut Vec<u8>) {
+        Event::Joined { id, hue: self.hue, name: &self.name }.encode(out);
+        Event::Score { id, score: self.score }.encode(out);
+    }
+}
+
 /// A colour for a client: steps of the golden section keep neighbours apart, however many there are. The first is cyan.
 fn hue(cid: Cid) -> u8 {
     let [low, _] = cid.to_le_bytes();
@@ -264,307 +376,4 @@ fn hue(cid: Cid) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::task::Context;
-
-    use futures_lite::future::{block_on, poll_once};
-    use unsync_websocket::{BufReader, new_shared, new_shared_with_capacity};
-
-    use super::*;
-    use crate::wire::tests::events;
-    use crate::wire::{Directions, Ship};
-
-    /// A client as the battle sees it: a ring, and word of its dismissal.
-    struct Visitor {
-        cid: Cid,
-        reader: BufReader,
-        notice: Rc<Notice>,
-    }
-
-    impl Visitor {
-        fn new(battle: &mut Battle) -> Self {
-            Self::with_ring(battle, new_shared())
-        }
-
-        fn with_ring(battle: &mut Battle, (writer, reader): (BufWriter, BufReader)) -> Self {
-            let notice = Rc::new(Notice::default());
-            let cid = battle.join(writer, Rc::clone(&notice));
-            Self { cid, reader, notice }
-        }
-
-        fn playing(battle: &mut Battle, name: &str) -> Self {
-            let visitor = Self::new(battle);
-            visitor.says(battle, Command::Join { version: wire::VERSION, name });
-            visitor
-        }
-
-        fn says(&self, battle: &mut Battle, command: Command<'_>) {
-            let mut payload = Vec::new();
-            command.encode(&mut payload);
-            for message in wire::Decoder::new(&payload) {
-                battle.handle_message(self.cid, message);
-            }
-            battle.flush();
-        }
-
-        fn dismissed(&self) -> Option<Dismissal> {
-            block_on(poll_once(self.notice.wait()))
-        }
-
-        /// What it was told since it was last asked; `None` if it will be told no more.
-        fn hears<R>(&mut self, look: impl FnOnce(&[Event<'_>]) -> R) -> Option<R> {
-            match self.reader.poll_read(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Some(payload)) => Some(look(&events(&payload))),
-                Poll::Ready(None) => None,
-                Poll::Pending => Some(look(&[])),
-            }
-        }
-
-        fn sees_ships(&mut self) -> Vec<Ship> {
-            self.hears(|events| match events.last() {
-                Some(Event::Frame { ships, .. }) => ships.clone(),
-                other => panic!("no frame but {other:?}"),
-            })
-            .unwrap_or_default()
-        }
-    }
-
-    fn new_battle() -> Battle {
-        Battle::new(1, 7)
-    }
-
-    #[test]
-    fn a_newcomer_is_welcomed_with_the_names_and_scores_of_all_who_play() {
-        let mut battle = new_battle();
-        let ann = Visitor::playing(&mut battle, "Ann");
-        let _watcher = Visitor::new(&mut battle);
-        let mut bob = Visitor::new(&mut battle);
-        let (you, id) = (bob.cid, ann.cid);
-        bob.hears(|heard| {
-            let welcome =
-                Event::Welcome { you, width: arena::WIDTH, height: arena::HEIGHT, tick_ms: arena::TICK_MS };
-            let joined = Event::Joined { id, hue: hue(id), name: "Ann" };
-            assert_eq!(heard, [welcome, joined, Event::Score { id, score: 0 }]);
-        });
-    }
-
-    #[test]
-    fn everybody_hears_of_one_who_plays_and_only_then_is_there_a_ship() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::new(&mut battle);
-        battle.tick();
-        assert_eq!(ann.sees_ships(), []);
-        let bob = Visitor::playing(&mut battle, " Bob ");
-        let id = bob.cid;
-        ann.hears(|heard| {
-            assert_eq!(
-                heard,
-                [Event::Joined { id, hue: hue(id), name: "Bob" }, Event::Score { id, score: 0 }]
-            );
-        });
-        battle.tick();
-        assert_eq!(ann.sees_ships().iter().map(|ship| ship.id).collect::<Vec<_>>(), [id]);
-    }
-
-    #[test]
-    fn keys_move_the_ship_of_the_one_who_holds_them_and_no_other() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::playing(&mut battle, "Ann");
-        let _bob = Visitor::playing(&mut battle, "Bob");
-        battle.tick();
-        let before = ann.sees_ships();
-        ann.says(&mut battle, Command::Move(Directions::RIGHT));
-        (0..5).for_each(|_| battle.tick());
-        let after = ann.sees_ships();
-        let moved: Vec<bool> = before.iter().zip(&after).map(|(a, b)| (a.x, a.y) != (b.x, b.y)).collect();
-        assert_eq!(moved, [true, false]);
-    }
-
-    #[test]
-    fn a_name_that_cannot_be_seen_is_refused_and_may_be_tried_again() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::playing(&mut battle, "\u{200b}");
-        ann.hears(|heard| assert_eq!(heard.last(), Some(&Event::Refused)));
-        ann.says(&mut battle, Command::Join { version: wire::VERSION, name: "Ann" });
-        ann.hears(|heard| assert!(matches!(heard, [Event::Joined { name: "Ann", .. }, _]), "{heard:?}"));
-    }
-
-    #[test]
-    fn joining_twice_changes_nothing() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::playing(&mut battle, "Ann");
-        ann.hears(|_| ());
-        ann.says(&mut battle, Command::Join { version: wire::VERSION, name: "Bob" });
-        ann.hears(|heard| assert_eq!(heard, []));
-    }
-
-    #[test]
-    fn one_who_leaves_disappears_for_the_others() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::playing(&mut battle, "Ann");
-        let bob = Visitor::playing(&mut battle, "Bob");
-        battle.tick();
-        assert_eq!(ann.sees_ships().len(), 2);
-        battle.leave(bob.cid);
-        ann.hears(|heard| assert_eq!(heard, [Event::Left { id: bob.cid }]));
-        battle.tick();
-        assert_eq!(ann.sees_ships().len(), 1);
-        battle.leave(bob.cid);
-        ann.hears(|heard| assert_eq!(heard, []));
-    }
-
-    #[test]
-    fn hits_score_and_the_fatal_one_scores_more() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::playing(&mut battle, "Ann");
-        let bob = Visitor::playing(&mut battle, "Bob");
-        let (by, victim) = (ann.cid, bob.cid);
-        battle.tick();
-        let mut told = Vec::new();
-        let mut ships = ann.sees_ships();
-        ann.says(&mut battle, Command::Trigger { pulled: true });
-        for _ in 0..600 {
-            if let [from, to] = &*ships {
-                ann.says(&mut battle, Command::Aim(angle_between(from, to)));
-                // Out of range she would shoot for ever: she comes nearer.
-                ann.says(&mut battle, if from.x < to.x { Command::Move(Directions::RIGHT) } else { LEFT });
-            }
-            battle.tick();
-            ships = ann
-                .hears(|heard| {
-                    told.extend(heard.iter().filter_map(|event| match event {
-                        Event::Hit { victim, by, fatal } => Some((*victim, *by, u32::from(*fatal))),
-                        Event::Score { id, score } => Some((*id, 0, *score)),
-                        _ => None,
-                    }));
-                    match heard.last() {
-                        Some(Event::Frame { ships, .. }) => ships.clone(),
-                        _ => Vec::new(),
-                    }
-                })
-                .unwrap_or_default();
-            if told.last() == Some(&(by, 0, 8)) {
-                break;
-            }
-        }
-        let rounds = [(0, 1), (0, 2), (0, 3), (1, 8)];
-        let expected: Vec<_> =
-            rounds.iter().flat_map(|&(fatal, score)| [(victim, by, fatal), (by, 0, score)]).collect();
-        assert_eq!(told, expected);
-    }
-
-    const LEFT: Command<'_> = Command::Move(Directions::LEFT);
-
-    #[expect(
-        clippy::as_conversions,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a test"
-    )]
-    fn angle_between(from: &Ship, to: &Ship) -> u16 {
-        let turn = (to.y - from.y).atan2(to.x - from.x) / std::f32::consts::TAU;
-        (turn.rem_euclid(1.0) * 65_536.0) as u16
-    }
-
-    #[test]
-    fn one_who_does_not_read_is_dismissed_and_the_others_play_on() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::playing(&mut battle, "Ann");
-        let bob = Visitor::with_ring(&mut battle, new_shared_with_capacity(200));
-        bob.says(&mut battle, Command::Join { version: wire::VERSION, name: "Bob" });
-        let mut heard_left = false;
-        for _ in 0..20 {
-            battle.tick();
-            ann.hears(|heard| heard_left |= heard.contains(&Event::Left { id: bob.cid }));
-        }
-        assert!(heard_left);
-        assert_eq!(bob.dismissed(), Some(Dismissal::TooSlow));
-        assert_eq!(ann.dismissed(), None);
-        assert_eq!(Dismissal::TooSlow.code().get(), 1013);
-    }
-
-    #[test]
-    fn one_whose_connection_ended_is_not_written_to_and_not_in_the_way() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::playing(&mut battle, "Ann");
-        let Visitor { cid, reader, notice } = Visitor::playing(&mut battle, "Bob");
-        drop(reader);
-        battle.tick();
-        assert_eq!((notice.dismissal.get(), ann.sees_ships().len()), (None, 2));
-        battle.leave(cid);
-        battle.tick();
-        assert_eq!(ann.sees_ships().len(), 1);
-    }
-
-    #[test]
-    fn nonsense_dismisses_its_sender_after_the_messages_before_it() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::new(&mut battle);
-        let mut bob = Visitor::new(&mut battle);
-        bob.hears(|_| ());
-        let mut payload = Vec::new();
-        Command::Join { version: wire::VERSION, name: "Ann" }.encode(&mut payload);
-        payload.extend([99, 1, 2, 3]);
-        for message in wire::Decoder::new(&payload) {
-            battle.handle_message(ann.cid, message);
-        }
-        battle.flush();
-        assert_eq!(ann.dismissed(), Some(Dismissal::Nonsense(wire::Error::UnknownTag(99))));
-        ann.hears(|_| ());
-        assert_eq!(ann.hears(|_| ()), None, "the ring's writer is gone");
-        bob.hears(|heard| {
-            assert!(matches!(heard, [Event::Joined { .. }, Event::Score { .. }, Event::Left { .. }]))
-        });
-    }
-
-    #[test]
-    fn a_page_of_another_version_is_told_to_reload() {
-        let mut battle = new_battle();
-        let ann = Visitor::new(&mut battle);
-        ann.says(&mut battle, Command::Join { version: 0, name: "Ann" });
-        assert_eq!(ann.dismissed(), Some(Dismissal::Outdated));
-    }
-
-    #[test]
-    fn one_who_only_looks_on_cannot_steer() {
-        let mut battle = new_battle();
-        let mut ann = Visitor::new(&mut battle);
-        for command in [Command::Move(Directions::UP), Command::Aim(7), Command::Trigger { pulled: true }] {
-            ann.says(&mut battle, command);
-        }
-        battle.tick();
-        assert_eq!(ann.sees_ships(), []);
-    }
-
-    #[test]
-    fn when_the_server_ends_everybody_is_dismissed_as_going_away() {
-        let mut battle = new_battle();
-        let ann = Visitor::playing(&mut battle, "Ann");
-        let bob = Visitor::new(&mut battle);
-        battle.dismiss_all();
-        for client in [ann, bob] {
-            assert_eq!(client.dismissed().map(|dismissal| dismissal.code().get()), Some(1001));
-        }
-    }
-
-    #[test]
-    fn every_dismissal_fits_a_close_frame() {
-        let all = [Dismissal::GoingAway, Dismissal::TooSlow, Dismissal::Outdated];
-        for dismissal in all.into_iter().chain([Dismissal::Nonsense(wire::Error::BadValue)]) {
-            assert!(dismissal.reason().len() <= 123);
-        }
-    }
-
-    #[test]
-    fn a_battle_has_so_many_seats_and_gives_numbers_anew() {
-        let mut battle = new_battle();
-        battle.last_cid = u16::MAX - 3;
-        let visitors: Vec<_> = (0..SEATS).map(|_| Visitor::new(&mut battle)).collect();
-        assert!(!battle.has_room());
-        battle.leave(visitors.first().map_or(0, |visitor| visitor.cid));
-        assert!(battle.has_room());
-        battle.last_cid = u16::MAX - 2;
-        let newcomer = Visitor::new(&mut battle);
-        assert!(visitors.iter().skip(1).all(|visitor| visitor.cid != newcomer.cid));
-    }
-}
+mod tests;

@@ -1,21 +1,31 @@
 //! A small battle in the browser: ships, shots and scores over WebSockets, on one thread.
 //!
-//! `cargo run --release --example battle`, then open the page it names in two windows.
+//! `cargo run --release --example battle -- --bots 5`, then open the page it names.
 //!
 //! * [`battle`] is the whole life of one client: two futures that share the room by `Rc<RefCell<..>>`, joined by
 //!   `zip`, with no lock, no channel and no task between them.
-//! * `manager.rs` says who meets whom, `battle.rs` what is told to whom, `arena.rs` what happens, `wire.rs` how it
-//!   looks on the wire, `name.rs` what a name is, `pages.rs` what the browser gets, `page/` the client.
+//! * `manager.rs` says who meets whom, `battle.rs` what is told to whom, `arena.rs` what happens and `round.rs` for how
+//!   long, `wire/` how it looks on the wire; `ticket.rs` who may come back, `allowance.rs` how much a client may ask
+//!   for, `dismissal.rs` how the server parts with one; `bots.rs` who plays when nobody does, `brain.rs` how; `pages.rs`
+//!   what the browser gets, `page/` the client.
 //!
 //! The manager lives longer than the executor, so its tasks borrow it.
 
+mod allowance;
 mod arena;
 mod battle;
+mod bots;
+mod brain;
+mod dismissal;
 mod manager;
 mod name;
+mod options;
 mod pages;
+mod round;
+mod rules;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod wire;
 
 use std::env;
@@ -32,18 +42,10 @@ use futures_lite::StreamExt;
 use futures_lite::future::{or, zip};
 use unsync_websocket::{BufReader, BufWriter, Config, HandshakeError, Server, ServerRequest, new_shared};
 
-use battle::Notice;
+use dismissal::Notice;
 use manager::BattleManager;
-
-const HELP: &str = "\
-A small battle in the browser.
-
-Usage: battle [--listen ADDR]
-
-  --listen ADDR   address and port to listen on (default 127.0.0.1:8080; port 0 takes any that is free)
-  --help          this text
-
-Open the address it prints in two browser windows. Ctrl-C ends it.";
+use options::{HELP, Options};
+use ticket::Ticket;
 
 /// Bytes of the longest message a client may send: a join with a long name, and some keys.
 const MAX_MESSAGE: usize = 1024;
@@ -56,8 +58,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ENDING: &[Signal] = if cfg!(unix) { &[Signal::Int, Signal::Term] } else { &[Signal::Int] };
 
 fn main() -> ExitCode {
-    let listen = match listen_address(env::args().skip(1)) {
-        Ok(Some(listen)) => listen,
+    let options = match Options::parse(env::args().skip(1)) {
+        Ok(Some(options)) => options,
         Ok(None) => {
             println!("{HELP}");
             return ExitCode::SUCCESS;
@@ -71,47 +73,41 @@ fn main() -> ExitCode {
     if log::set_logger(&StderrLogger).is_err() {
         eprintln!("somebody else logs already");
     }
-    // The manager outlives the executor, so that tasks may borrow it.
-    let manager = BattleManager::default();
-    let executor = Rc::new(LocalExecutor::new());
-    match block_on(executor.run(run(&executor, &manager, &listen))) {
+    match serve_all(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("battle on {listen}: {error}");
+            eprintln!("battle on {}: {error}", options.listen);
             ExitCode::FAILURE
         }
     }
 }
 
-/// The address of `--listen`, or its default; `None` if help was asked for.
-fn listen_address(mut arguments: impl Iterator<Item = String>) -> Result<Option<String>, String> {
-    let mut listen = String::from("127.0.0.1:8080");
-    while let Some(argument) = arguments.next() {
-        match &*argument {
-            "--listen" => listen = arguments.next().ok_or("--listen: an address is missing")?,
-            "--help" | "-h" => return Ok(None),
-            other => return Err(format!("unknown argument {other:?}")),
-        }
-    }
-    Ok(Some(listen))
+fn serve_all(options: &Options) -> Result<(), Box<dyn Error>> {
+    // The manager outlives the executor, so that tasks may borrow it.
+    let manager = BattleManager::new(options.rules)?;
+    let executor = Rc::new(LocalExecutor::new());
+    block_on(executor.run(run(&executor, &manager, options)))
 }
 
 /// From the first client to Ctrl-C, and until the last one has left.
 async fn run<'m>(
     executor: &Rc<LocalExecutor<'m>>,
     manager: &'m BattleManager,
-    listen: &str,
+    options: &Options,
 ) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::new(ENDING)?;
-    let address = listen.to_socket_addrs()?.next().ok_or("no such address")?;
+    let address = options.listen.to_socket_addrs()?.next().ok_or("no such address")?;
     let listener = Async::<TcpListener>::bind(address)?;
-    println!("open http://{}/ in two browser windows; Ctrl-C ends", listener.get_ref().local_addr()?);
+    let address = listener.get_ref().local_addr()?;
+    println!("open http://{address}/ in a browser; Ctrl-C ends");
 
     // Nothing is ever written to this ring: every client's task holds its writer, and the last one to end wakes us.
     let (present, mut all_gone) = new_shared();
     // Two tasks, and not part of this future: it is polled whenever anything happens on this thread.
     let accepting = executor.spawn(accept(Rc::clone(executor), manager, listener, Rc::new(present)));
     let ticking = executor.spawn(tick(manager));
+    // They end by themselves, when they are told that the server does.
+    (0..options.bots).for_each(|index| executor.spawn(bots::fly(address, index)).detach());
 
     signals.next().await;
     log::info!("closing; Ctrl-C again to end at once");
@@ -197,14 +193,15 @@ async fn battle(
     request: ServerRequest<Async<TcpStream>>,
     manager: &BattleManager,
 ) -> Result<(), HandshakeError> {
+    let ticket = request.query().and_then(Ticket::in_query);
     let websocket = request.accept().await?;
     let cork = websocket.cork_handle();
     let (mut sender, mut receiver) = websocket.split();
 
     let (writer, mut reader) = new_shared(); // !Sync halves of a quasi-ring buffer
     let notice = Rc::new(Notice::default());
-    let battle = manager.matchmake(); // Rc<RefCell<Battle>>
-    let cid = battle.borrow_mut().join(writer, Rc::clone(&notice));
+    let battle = manager.matchmake(ticket); // Rc<RefCell<Battle>>
+    let cid = battle.borrow_mut().join(writer, Rc::clone(&notice), ticket);
 
     let outgoing = async move {
         let sending = async {

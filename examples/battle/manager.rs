@@ -1,40 +1,60 @@
 //! The battles that are going on, and who goes where.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysError, SysRng};
+
 use crate::battle::Battle;
+use crate::rules::Rules;
+use crate::ticket::Ticket;
 
 /// Opens battles as they are needed, and forgets those that everybody left.
 ///
 /// It outlives the executor, so the tasks of all clients borrow it.
-#[derive(Default)]
 pub(crate) struct BattleManager {
+    rules: Rules,
     battles: RefCell<Vec<Rc<RefCell<Battle>>>>,
     opened: Cell<u32>,
-    /// Random seeds, as std has them.
-    seeds: RandomState,
+    /// Seeds for the battles.
+    rng: RefCell<StdRng>,
 }
 
 impl BattleManager {
-    /// A battle with a free seat, for whoever takes it before the next await.
-    pub(crate) fn matchmake(&self) -> Rc<RefCell<Battle>> {
+    /// No battles yet.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gives no randomness: then tickets could be guessed, and nobody should play.
+    pub(crate) fn new(rules: Rules) -> Result<Self, SysError> {
+        let rng = RefCell::new(StdRng::try_from_rng(&mut SysRng)?);
+        Ok(Self { rules, battles: RefCell::default(), opened: Cell::new(0), rng })
+    }
+
+    /// The battle where the holder of this ticket has a seat; or else the oldest with a free seat, for whoever takes it
+    /// before the next await; or a new one.
+    pub(crate) fn matchmake(&self, ticket: Option<Ticket>) -> Rc<RefCell<Battle>> {
         let mut battles = self.battles.borrow_mut();
-        if let Some(battle) = battles.iter().find(|battle| battle.borrow().has_room()) {
+        let knows = |battle: &&Rc<RefCell<Battle>>| ticket.is_some_and(|it| battle.borrow().knows(it));
+        let found = battles.iter().find(knows).or_else(|| battles.iter().find(|it| it.borrow().has_room()));
+        if let Some(battle) = found {
             return Rc::clone(battle);
         }
         let number = self.opened.get().wrapping_add(1);
         self.opened.set(number);
-        let battle = Rc::new(RefCell::new(Battle::new(number, self.seeds.hash_one(number))));
+        let rng = StdRng::from_rng(&mut *self.rng.borrow_mut());
+        let battle = Rc::new(RefCell::new(Battle::new(number, self.rules, rng)));
         battles.push(Rc::clone(&battle));
         log::info!("battle {number} opens");
         battle
     }
 
-    /// All battles move on by one tick. Those that no client's task holds are over.
+    /// All battles move on by one tick. Those that no client's task holds, and where nobody is expected, are over.
     pub(crate) fn tick(&self) {
-        self.battles.borrow_mut().retain(|battle| Rc::strong_count(battle) > 1);
+        let goes_on =
+            |battle: &Rc<RefCell<Battle>>| Rc::strong_count(battle) > 1 || battle.borrow().expects_somebody();
+        self.battles.borrow_mut().retain(goes_on);
         for battle in self.battles.borrow().iter() {
             battle.borrow_mut().tick();
         }
@@ -46,6 +66,11 @@ impl BattleManager {
             battle.borrow_mut().dismiss_all();
         }
     }
+
+    #[cfg(test)]
+    pub(crate) fn battle_count(&self) -> usize {
+        self.battles.borrow().len()
+    }
 }
 
 #[cfg(test)]
@@ -53,27 +78,57 @@ mod tests {
     use unsync_websocket::new_shared;
 
     use super::*;
-    use crate::battle::SEATS;
+    use crate::rules::ticks;
+    use crate::wire::{self, Command};
+
+    fn manager() -> BattleManager {
+        BattleManager::new(Rules { seats: 3, ..Rules::default() }).unwrap()
+    }
+
+    /// Takes a seat as a client's task does.
+    fn take_seat(manager: &BattleManager) -> (Rc<RefCell<Battle>>, u16) {
+        let battle = manager.matchmake(None);
+        let cid = battle.borrow_mut().join(new_shared().0, Rc::default(), None);
+        (battle, cid)
+    }
 
     #[test]
-    fn clients_meet_in_one_battle_until_its_seats_are_taken() {
-        let manager = BattleManager::default();
-        let first = manager.matchmake();
-        for _ in 0..SEATS {
-            assert!(Rc::ptr_eq(&first, &manager.matchmake()));
-            first.borrow_mut().join(new_shared().0, Rc::default());
+    fn clients_fill_one_battle_and_then_the_next_and_a_seat_that_falls_free_is_taken_again() {
+        let manager = manager();
+        let seats: Vec<_> = (0..7).map(|_| take_seat(&manager)).collect();
+        assert_eq!(manager.battle_count(), 3);
+        for (index, (battle, _)) in seats.iter().enumerate() {
+            assert!(Rc::ptr_eq(battle, &seats[index / 3 * 3].0), "client {index}");
         }
-        assert!(!Rc::ptr_eq(&first, &manager.matchmake()));
+        let (first, cid) = &seats[1];
+        first.borrow_mut().leave(*cid);
+        assert!(Rc::ptr_eq(first, &take_seat(&manager).0));
     }
 
     #[test]
     fn a_battle_that_nobody_holds_is_forgotten_at_the_next_tick() {
-        let manager = BattleManager::default();
-        let battle = manager.matchmake();
+        let manager = manager();
+        let battle = manager.matchmake(None);
         manager.tick();
-        assert_eq!(manager.battles.borrow().len(), 1);
+        assert_eq!(manager.battle_count(), 1);
         drop(battle);
         manager.tick();
-        assert_eq!(manager.battles.borrow().len(), 0);
+        assert_eq!(manager.battle_count(), 0);
+    }
+
+    #[test]
+    fn an_empty_battle_waits_for_a_player_who_was_cut_off_as_long_as_the_seat_is_kept() {
+        let manager = manager();
+        let (battle, cid) = take_seat(&manager);
+        battle.borrow_mut().handle_message(cid, Ok(Command::Join { version: wire::VERSION, name: "Ann" }));
+        battle.borrow_mut().leave(cid);
+        drop(battle);
+        for _ in 1..ticks(10) {
+            manager.tick();
+        }
+        assert_eq!(manager.battle_count(), 1);
+        manager.tick();
+        manager.tick();
+        assert_eq!(manager.battle_count(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The page: three files in the binary, and what is answered to everything else.
+//! The page: a few files in the binary, and what is answered to everything else.
 
 use async_io::Async;
 use std::net::TcpStream;
@@ -15,14 +15,24 @@ struct Page {
     body: &'static str,
 }
 
-const PAGES: [Page; 5] = [
+const PAGES: [Page; 12] = [
     Page { path: "/", kind: "text/html; charset=utf-8", body: include_str!("page/index.html") },
     Page { path: "/style.css", kind: "text/css; charset=utf-8", body: include_str!("page/style.css") },
-    Page { path: "/battle.js", kind: "text/javascript; charset=utf-8", body: include_str!("page/battle.js") },
+    script("/main.js", include_str!("page/main.js")),
+    script("/wire.js", include_str!("page/wire.js")),
+    script("/world.js", include_str!("page/world.js")),
+    script("/net.js", include_str!("page/net.js")),
+    script("/controls.js", include_str!("page/controls.js")),
+    script("/scene.js", include_str!("page/scene.js")),
+    script("/effects.js", include_str!("page/effects.js")),
+    script("/hud.js", include_str!("page/hud.js")),
+    script("/sound.js", include_str!("page/sound.js")),
     Page { path: "/favicon.svg", kind: "image/svg+xml", body: FAVICON },
-    // Browsers ask for this one unasked.
-    Page { path: "/favicon.ico", kind: "image/svg+xml", body: FAVICON },
 ];
+
+const fn script(path: &'static str, body: &'static str) -> Page {
+    Page { path, kind: "text/javascript; charset=utf-8", body }
+}
 
 const FAVICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0a0e1c"/><path d="M27 16 7 25l4-9-4-9z" fill="#4cf" stroke="#cff" stroke-width="1.5" stroke-linejoin="round"/></svg>"##;
 
@@ -34,7 +44,9 @@ pub(crate) async fn answer(request: ServerRequest<Async<TcpStream>>) -> Result<(
     if request.path() == "/ws" {
         return request.reject(426).body("this is for WebSockets").await;
     }
-    let Some(page) = PAGES.iter().find(|page| page.path == request.path()) else {
+    // Browsers ask for this one unasked.
+    let path = if request.path() == "/favicon.ico" { "/favicon.svg" } else { request.path() };
+    let Some(page) = PAGES.iter().find(|page| page.path == path) else {
         log::info!("no page {:?}", request.path());
         return request.reject(404).body("there is nothing here").await;
     };

@@ -6,14 +6,16 @@ use async_executor::Task;
 use async_io::block_on;
 use futures_lite::future::{poll_once, yield_now};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
-use unsync_websocket::{Config, Role, WebSocket};
+use unsync_websocket::{Client, WebSocket};
 
 use super::*;
+use crate::rules::Rules;
 use crate::wire::Event;
-use crate::wire::tests::events;
+use crate::wire::events;
 
 /// What a test works with: a server, and its insides.
 struct House<'m> {
+    executor: Rc<LocalExecutor<'m>>,
     address: SocketAddr,
     manager: &'m BattleManager,
     accepting: Task<()>,
@@ -23,14 +25,16 @@ struct House<'m> {
 
 /// Runs a test beside a server, which has no tick of its own: the test says when.
 fn with_server(test: impl AsyncFnOnce(House<'_>)) {
-    let manager = BattleManager::default();
+    // Some tests let years pass.
+    let manager = BattleManager::new(Rules { idle: u32::MAX, ..Rules::default() }).unwrap();
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(async {
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
         let address = listener.get_ref().local_addr().unwrap();
         let (present, all_gone) = new_shared();
         let accepting = executor.spawn(accept(Rc::clone(&executor), &manager, listener, Rc::new(present)));
-        test(House { address, manager: &manager, accepting, all_gone }).await;
+        let executor = Rc::clone(&executor);
+        test(House { executor, address, manager: &manager, accepting, all_gone }).await;
     }));
 }
 
@@ -66,9 +70,12 @@ struct Guest {
 
 impl Guest {
     async fn new(address: SocketAddr) -> Self {
-        let (stream, head) = request(address, UPGRADE).await;
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        let websocket = WebSocket::from_handshaken(stream, Role::Client, Config::new(), Vec::new());
+        Self::at(address, "/ws").await
+    }
+
+    async fn at(address: SocketAddr, target: &str) -> Self {
+        let stream = Async::<TcpStream>::connect(address).await.unwrap();
+        let websocket = Client::new(stream, address.to_string(), target).connect().await.unwrap();
         Self { websocket, payload: Vec::new() }
     }
 
@@ -116,13 +123,22 @@ impl Guest {
     }
 }
 
+/// The id of whoever joins under this name.
+fn named(wanted: &'static str) -> impl FnMut(&Event<'_>) -> Option<u16> {
+    move |event| match *event {
+        Event::Joined { id, name, .. } if name == wanted => Some(id),
+        _ => None,
+    }
+}
+
 #[test]
 fn the_page_comes_with_a_policy_and_unknown_paths_do_not() {
     with_server(async |House { address, .. }| {
         for (path, kind, part) in [
             ("/", "text/html; charset=utf-8", "<canvas"),
             ("/style.css", "text/css; charset=utf-8", "#field"),
-            ("/battle.js", "text/javascript; charset=utf-8", "new WebSocket"),
+            ("/net.js", "text/javascript; charset=utf-8", "new WebSocket"),
+            ("/main.js", "text/javascript; charset=utf-8", "import"),
             ("/favicon.svg", "image/svg+xml", "<svg"),
             ("/favicon.ico", "image/svg+xml", "<svg"),
         ] {
@@ -161,12 +177,6 @@ fn two_clients_see_each_other_until_one_leaves() {
     with_server(async |House { address, manager, .. }| {
         let mut ann = Guest::playing(address, "Ann").await;
         let mut bob = Guest::playing(address, "Bob").await;
-        let named = |wanted: &'static str| {
-            move |event: &Event<'_>| match *event {
-                Event::Joined { id, name, .. } if name == wanted => Some(id),
-                _ => None,
-            }
-        };
         let bobs = ann.hears(named("Bob")).await;
         assert_eq!(bob.hears(named("Bob")).await, bobs);
         let ships = |event: &Event<'_>| match event {
@@ -205,12 +215,7 @@ fn one_who_does_not_read_is_closed_with_1013_while_the_others_play_on() {
     with_server(async |House { address, manager, .. }| {
         let mut ann = Guest::playing(address, "Ann").await;
         let mut deaf = Guest::playing(address, "Deaf").await;
-        let id = ann
-            .hears(|event| match *event {
-                Event::Joined { id, name: "Deaf", .. } => Some(id),
-                _ => None,
-            })
-            .await;
+        let id = ann.hears(named("Deaf")).await;
         // The ring fills once the outbox has, and that once the kernel's buffers have: some megabytes.
         let ticking = async {
             loop {
@@ -230,7 +235,7 @@ fn one_who_does_not_read_is_closed_with_1013_while_the_others_play_on() {
 
 #[test]
 fn when_the_server_ends_every_client_is_told_1001_and_one_that_does_not_answer_is_cut_off() {
-    with_server(async |House { address, manager, accepting, mut all_gone }| {
+    with_server(async |House { address, manager, accepting, mut all_gone, .. }| {
         let mut ann = Guest::playing(address, "Ann").await;
         let mut mute = Guest::playing(address, "Mute").await;
         ann.hears(|event| matches!(event, Event::Joined { name: "Mute", .. }).then_some(())).await;
@@ -247,5 +252,110 @@ fn when_the_server_ends_every_client_is_told_1001_and_one_that_does_not_answer_i
             }
         };
         assert_eq!(error.close_frame().map(|frame| frame.code().get()), Some(1001));
+    });
+}
+
+#[test]
+fn one_who_never_reads_is_cut_at_the_close_deadline_and_nobody_waits_for_it() {
+    with_server(async |House { address, manager, accepting, mut all_gone, .. }| {
+        let mut ann = Guest::playing(address, "Ann").await;
+        let deaf = Guest::playing(address, "Deaf").await;
+        let id = ann.hears(named("Deaf")).await;
+        let ticking = async {
+            loop {
+                manager.tick();
+                yield_now().await;
+            }
+        };
+        or(ann.hears(|event| (*event == Event::Left { id }).then_some(())), ticking).await;
+        // Parted with, but not yet cut: its own connection waits for it, and nobody else.
+        let begun = Instant::now();
+        for _ in 0..20 {
+            let asked = Instant::now();
+            let mut payload = Vec::new();
+            wire::Command::Ping(7).encode(&mut payload);
+            ann.says(&payload).await;
+            ann.hears(|event| (*event == Event::Pong(7)).then_some(())).await;
+            assert!(asked.elapsed() < CLOSE_TIMEOUT / 2, "{:?}", asked.elapsed());
+        }
+        accepting.cancel().await;
+        ann.websocket.close().await.unwrap();
+        all_gone.read().await;
+        let lasted = begun.elapsed();
+        assert!(lasted < CLOSE_TIMEOUT * 3, "{lasted:?}: its task ended with the deadline");
+        drop(deaf);
+    });
+}
+
+#[test]
+fn a_flooder_is_closed_with_1008_and_the_others_play_on() {
+    with_server(async |House { address, manager, .. }| {
+        let mut ann = Guest::playing(address, "Ann").await;
+        let mut flooder = Guest::playing(address, "Flood").await;
+        let id = ann.hears(named("Flood")).await;
+        let mut payload = Vec::new();
+        (0..100).for_each(|angle| wire::Command::Aim(angle).encode(&mut payload));
+        for _ in 0..5 {
+            flooder.says(&payload).await;
+        }
+        ann.hears(|event| (*event == Event::Left { id }).then_some(())).await;
+        assert_eq!(flooder.is_closed().await, (1008, String::from("too many inputs")));
+        manager.tick();
+        ann.hears(|event| matches!(event, Event::Frame { ships, .. } if ships.len() == 1).then_some(()))
+            .await;
+    });
+}
+
+#[test]
+fn one_who_shows_a_ticket_is_the_same_player_again_though_another_battle_has_room() {
+    with_server(async |House { address, manager, .. }| {
+        let mut ann = Guest::playing(address, "Ann").await;
+        let ticket = ann
+            .hears(|event| match *event {
+                Event::Welcome { ticket, .. } => Some(ticket),
+                _ => None,
+            })
+            .await;
+        let before = ann
+            .hears(|event| match *event {
+                Event::Joined { hue, .. } => Some(hue),
+                _ => None,
+            })
+            .await;
+        // As if the network had gone.
+        drop(ann);
+        let digits: String = ticket.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut again = Guest::at(address, &format!("/ws?ticket={digits}")).await;
+        manager.tick();
+        let (name, hue) = again
+            .hears(|event| match *event {
+                Event::Joined { name, hue, .. } => Some((name.to_owned(), hue)),
+                _ => None,
+            })
+            .await;
+        assert_eq!((&*name, hue), ("Ann", before));
+        assert_eq!(manager.battle_count(), 1);
+    });
+}
+
+#[test]
+fn bots_fight_each_other_and_leave_when_the_server_ends() {
+    with_server(async |House { executor, address, manager, accepting, mut all_gone }| {
+        let bots: Vec<_> = (0..3).map(|index| executor.spawn(bots::fly(address, index))).collect();
+        let mut ann = Guest::new(address).await;
+        let fighting = async {
+            loop {
+                manager.tick();
+                // A turn for each bot to hear of it and to answer.
+                Timer::after(Duration::from_micros(200)).await;
+            }
+        };
+        let scored = ann.hears(|event| matches!(event, Event::Score { score: 5.., .. }).then_some(()));
+        or(scored, fighting).await;
+        accepting.cancel().await;
+        zip(part(manager, &mut all_gone), ann.is_closed()).await;
+        for bot in bots {
+            bot.await;
+        }
     });
 }

@@ -1,14 +1,11 @@
-// Two pages of a real browser play examples/battle against each other: battle.js BINARY CHROMIUM SCREENSHOTS
+// Pages of a real browser play examples/battle: battle.js BINARY CHROMIUM SCREENSHOTS
 //
-// The server runs on a free port of the loopback address. All input is real input, keys and mouse; what happened is
-// read from `window.battle`, which the page offers read-only, and from what the page shows.
+// The servers run on free ports of the loopback address. All input is real input, keys, mouse and thumbs; what happened
+// is read from `window.battle`, which the page offers read-only, and from what the page shows.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import path from "node:path";
-import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
+import { interrupt, openPage, pause, startNetwork, startServer, step, until, withBrowser } from "./kit.js";
 
 const [binary, executablePath, screenshots] = process.argv.slice(2);
 
@@ -17,58 +14,11 @@ const UNITS_A_TICK = 500 * 0.033;
 
 const ANN = "Ann";
 const BOB = "<b>Bob</b> & Co.";
-const FIELD = { width: 1280, height: 640 };
+const DESK = { viewport: { width: 1280, height: 720 } };
+const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
 
-let steps = 0;
-async function step(sentence, work) {
-  const begun = performance.now();
-  await work();
-  steps += 1;
-  console.log(`ok ${steps} - ${sentence} (${Math.round(performance.now() - begun)} ms)`);
-}
-
-/** Asks until the answer is not falsy; says what it waited for if that takes too long. */
-async function until(what, ask, patience = 15_000) {
-  const end = performance.now() + patience;
-  for (;;) {
-    const answer = await ask();
-    if (answer) return answer;
-    assert.ok(performance.now() < end, `waited ${patience} ms until ${what}`);
-    await pause(20);
-  }
-}
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function startServer() {
-  const server = spawn(binary, ["--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "pipe"] });
-  const log = [];
-  createInterface({ input: server.stderr }).on("line", (line) => log.push(line));
-  const exited = once(server, "exit").then(([code, signal]) => ({ code, signal }));
-  const lines = createInterface({ input: server.stdout });
-  const [line] = await Promise.race([
-    once(lines, "line"),
-    exited.then(({ code }) => assert.fail(`the server ended with ${code}:\n${log.join("\n")}`)),
-  ]);
-  const [url] = /http:\/\/127\.0\.0\.1:\d+\//.exec(line) ?? assert.fail(`no address in: ${line}`);
-  return { server, url, log, exited };
-}
-
-/** One player: a window of its own, with storage of its own. Every complaint of the browser is kept. */
-async function openPage(browser, url, complaints) {
-  const context = await browser.newContext({ viewport: FIELD });
-  const page = await context.newPage();
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(`${message.type()}: ${message.text()}`);
-  });
-  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.stack}`));
-  page.on("requestfailed", (request) => complaints.push(`failed: ${request.url()}`));
-  page.on("response", (answer) => {
-    if (answer.status() >= 400) complaints.push(`${answer.status()}: ${answer.url()}`);
-  });
-  const answer = await page.goto(url);
-  assert.equal(answer.status(), 200);
-  assert.match(answer.headers()["content-security-policy"], /default-src 'none'/);
+async function visit(browser, url, complaints, options) {
+  const page = await openPage(browser, url, complaints, options);
   await until("the page is welcomed", () => page.evaluate(() => battle.me !== null));
   return page;
 }
@@ -82,6 +32,8 @@ const players = (page) => page.evaluate(() => battle.players());
 const named = (all, name) => all.find((player) => player.name === name) ?? assert.fail(`no ${name} among ${JSON.stringify(all)}`);
 const state = (page) => page.evaluate(() => ({ tick: battle.tick, players: battle.players() }));
 const table = (page) => page.$$eval("#scores tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+const scoreOf = async (page, name) => named(await players(page), name).score;
+const playing = (page) => page.evaluate(() => battle.playing);
 
 /** A number for all the pixels of the canvas. */
 const picture = (page) => page.evaluate(() => {
@@ -108,37 +60,51 @@ async function hold(page, held, wanted) {
   return wanted;
 }
 
+/** Points the mouse from our ship at a place, which may be outside the picture. */
+async function aim(page, from, to) {
+  const [here, there] = await page.evaluate(([a, b]) => [battle.toPage(a.x, a.y), battle.toPage(b.x, b.y)], [from, to]);
+  const far = Math.max(distance(here, there), 1);
+  const part = Math.min(1, 180 / far);
+  await page.mouse.move(here.x + (there.x - here.x) * part, here.y + (there.y - here.y) * part);
+}
+
 /** `page` hunts the other with keys and mouse until `done` says so. */
 async function hunt(page, hunter, prey, done) {
   let held = new Set();
+  await page.mouse.move(640, 360);
   await page.mouse.down();
   await until("the hunt is over", async () => {
     const all = await players(page);
     const [from, to] = [named(all, hunter), named(all, prey)];
     const wanted = new Set();
-    if (distance(from, to) > 300) {
+    if (distance(from, to) > 260) {
       if (Math.abs(to.x - from.x) > 60) wanted.add(to.x > from.x ? "KeyD" : "KeyA");
       if (Math.abs(to.y - from.y) > 60) wanted.add(to.y > from.y ? "KeyS" : "KeyW");
     }
     held = await hold(page, held, wanted);
-    const aim = await page.evaluate(({ x, y }) => battle.toPage(x, y), to);
-    await page.mouse.move(aim.x, aim.y);
+    await aim(page, from, to);
     return done();
-  }, 40_000);
+  }, 60_000);
   await page.mouse.up();
   await hold(page, held, new Set());
 }
 
-async function play(browser, { server, url, log, exited }) {
+// --- Two players ------------------------------------------------------------------------------------------------------
+
+const places = (all) => all.map(({ id, x, y, angle, hull, flying }) => ({ id, x, y, angle, hull, flying }));
+
+async function duel(browser) {
+  const house = await startServer(binary, "--listen", "127.0.0.1:0", "--round", "600", "--score", "1000");
+  const network = await startNetwork(house.url);
   const complaints = [];
-  const ann = await openPage(browser, url, complaints);
-  const bob = await openPage(browser, url, complaints);
+  const ann = await visit(browser, network.url, complaints, DESK);
+  const bob = await visit(browser, house.url, complaints, DESK);
   await shoot(ann, "battle-entry");
 
   await step("a name that cannot be seen is refused by the server, and another may be tried", async () => {
     await join(ann, "\u200b");
     await until("the complaint shows", async () => /visible/.test(await ann.textContent("#complaint")));
-    assert.equal(await ann.evaluate(() => battle.playing), false);
+    assert.equal(await playing(ann), false);
   });
 
   await step("both join and see each other", async () => {
@@ -147,30 +113,41 @@ async function play(browser, { server, url, log, exited }) {
     for (const page of [ann, bob]) {
       await until("two ships fly", async () => (await players(page)).length === 2);
       assert.deepEqual((await players(page)).map(({ name }) => name).sort(), [ANN, BOB].sort());
-      assert.equal(await page.isVisible("#entry"), false);
+      await until("the entry is gone", async () => !(await page.isVisible("#entry")));
     }
   });
 
   await step("names are shown as text, never as markup", async () => {
     for (const page of [ann, bob]) {
       assert.deepEqual((await table(page)).map(([name]) => name).sort(), [ANN, BOB].sort());
-      assert.equal(await page.$$eval("#board b, #news b", (found) => found.length), 0);
+      assert.equal(await page.$$eval("#board b, #news b b", (found) => found.length), 0);
     }
+  });
+
+  await step("the clock runs, the ping is shown, sound is off until it is asked for", async () => {
+    const before = await ann.textContent("#clock");
+    assert.match(before, /^\d+:\d\d$/);
+    await until("a second passes", async () => (await ann.textContent("#clock")) !== before);
+    await until("the ping is shown", async () => /^\d+ ms$/.test(await ann.textContent("#ping")));
+    assert.equal(await ann.evaluate(() => battle.sound), false);
+    await ann.click("#sound");
+    await until("sound is on", () => ann.evaluate(() => battle.sound));
+    assert.equal(await ann.textContent("#sound"), "Sound on");
+    await ann.click("#sound");
+    await until("sound is off", () => ann.evaluate(() => !battle.sound));
   });
 
   await step("both canvases stand still without input and change with it", async () => {
     await until("no shield is left", async () => (await players(ann)).every(({ shielded }) => !shielded));
-    await pause(400);
+    await pause(1500);
     const still = [await picture(ann), await picture(bob)];
     await pause(300);
     assert.deepEqual([await picture(ann), await picture(bob)], still, "nobody touched anything");
     for (const page of [ann, bob]) {
-      const before = [await picture(ann), await picture(bob)];
+      const before = await picture(page);
       await page.keyboard.press("ArrowUp", { delay: 250 });
-      for (const [index, seen] of [ann, bob].entries()) {
-        await until("the canvas changes", async () => (await picture(seen)) !== before[index]);
-      }
-      await pause(1500);
+      await until("the canvas changes", async () => (await picture(page)) !== before);
+      await pause(300);
     }
   });
 
@@ -208,72 +185,143 @@ async function play(browser, { server, url, log, exited }) {
   });
 
   await step("a score rises after a hit, for both", async () => {
-    await bob.keyboard.down("Space");
-    await bob.keyboard.down("KeyA");
-    await hunt(ann, ANN, BOB, async () => named(await players(ann), ANN).score > 0);
+    await hunt(ann, ANN, BOB, async () => (await scoreOf(ann, ANN)) > 0);
     await shoot(ann, "battle-hit");
-    await bob.keyboard.up("Space");
-    await bob.keyboard.up("KeyA");
     await until("Bob's table shows it", async () => {
       const row = (await table(bob)).find(([name]) => name === ANN);
       return Number(row[1]) > 0;
     });
   });
 
-  await step("four hits destroy a ship, and it comes back", async () => {
-    let destroyed = false;
-    await hunt(ann, ANN, BOB, async () => {
-      destroyed = !named(await players(ann), BOB).flying;
-      return destroyed;
-    });
+  await step("four hits destroy a ship, the feed tells it, and it comes back", async () => {
+    await hunt(ann, ANN, BOB, async () => !named(await players(ann), BOB).flying);
+    await until("the feed tells it", async () => /Ann ✸ <b>Bob/.test(await bob.textContent("#news")));
     await shoot(bob, "battle-destroyed");
     await until("Bob flies again", async () => named(await players(ann), BOB).flying);
-    assert.ok(named(await players(bob), ANN).score >= 8);
+    assert.ok((await scoreOf(bob, ANN)) >= 8);
+  });
+
+  await step("whose network is cut is back within seconds, with the same score, and so after a reload", async () => {
+    const returns = () => house.log.filter((line) => line.includes('is "Ann" again')).length;
+    for (const [count, interruption] of [() => network.cut(), () => ann.reload()].entries()) {
+      const score = await scoreOf(bob, ANN);
+      await interruption();
+      await until("the server knows her again", () => returns() === count + 1);
+      await until("Ann flies again", () => playing(ann));
+      assert.equal(await ann.isVisible("#entry"), false);
+      await until("Bob sees her", async () => (await players(bob)).length === 2);
+      assert.equal(await scoreOf(bob, ANN), score);
+      assert.equal(await scoreOf(ann, ANN), score);
+    }
   });
 
   await step("one leaves and disappears at the other", async () => {
     await bob.context().close();
     await until("one ship is left", async () => (await players(ann)).length === 1);
     assert.deepEqual((await table(ann)).map(([name]) => name), [ANN]);
-    await until("the log tells", () => log.some((line) => line.includes("leaves, 1 here")));
+    await until("the log tells", () => house.log.some((line) => line.includes("leaves, 1 here")));
+  });
+
+  // A connection that is cut is no fault of the page, but Chromium may note it.
+  await step("the browser had nothing to complain of", () => assert.deepEqual(complaints, []));
+  await interrupt(house);
+  await ann.context().close();
+  network.close();
+}
+
+// --- Two players and three bots ---------------------------------------------------------------------------------------
+
+/** Thumbs on a touch screen: where each came down and where it is now. */
+async function thumbs(page, ...moves) {
+  const session = await page.context().newCDPSession(page);
+  const points = (key) => moves.map((move, id) => ({ ...move[key], id }));
+  await session.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: points("from") });
+  await session.send("Input.dispatchTouchEvent", { type: "touchMove", touchPoints: points("to") });
+  return () => session.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+}
+
+async function melee(browser) {
+  const options = ["--bots", "3", "--round", "25", "--result", "4"];
+  let house = await startServer(binary, "--listen", "127.0.0.1:0", ...options);
+  const complaints = [];
+  const ann = await visit(browser, house.url, complaints, DESK);
+  await until("three bots fly", async () => (await players(ann)).length === 3);
+  const bob = await visit(browser, house.url, complaints, PHONE);
+  await shoot(bob, "battle-entry-touch");
+
+  await step("two players and three bots are one battle, which a late joiner sees whole", async () => {
+    await join(ann, ANN);
+    await join(bob, "Bob");
+    for (const page of [ann, bob]) await until("five ships fly", async () => (await table(page)).length === 5);
+    assert.deepEqual((await table(bob)).map(([name]) => name).sort(), ["Ann", "Bob", "Mira (bot)", "Rigel (bot)", "Vega (bot)"]);
+  });
+
+  await step("thumbs fly and fire", async () => {
+    assert.ok(await bob.isVisible("#stick-fly"));
+    assert.equal(await ann.isVisible("#stick-fly"), false);
+    await until("Bob is whole", async () => named(await players(bob), "Bob").flying);
+    const before = named(await players(bob), "Bob");
+    const flyTo = before.x < 960 ? 130 : 50;
+    const release = await thumbs(
+      bob, { from: { x: 90, y: 730 }, to: { x: flyTo, y: 730 } }, { from: { x: 300, y: 730 }, to: { x: 335, y: 700 } },
+    );
+    const id = before.id;
+    await until("a shot of Bob's is seen", () => ann.evaluate((by) => battle.shots().some(({ owner }) => owner === by), id));
+    await until("Bob has flown", async () => Math.abs(named(await players(ann), "Bob").x - before.x) > 60);
+    await shoot(bob, "battle-touch");
+    await release();
+  });
+
+  await step("the bots fight", async () => {
+    const release = await thumbs(bob, { from: { x: 90, y: 730 }, to: { x: 60, y: 700 } }, { from: { x: 300, y: 730 }, to: { x: 270, y: 700 } });
+    await ann.keyboard.down("KeyD");
+    await until("a bot scores", async () => (await players(ann)).some(({ name, score }) => /bot/.test(name) && score > 0), 25_000);
+    await shoot(ann, "battle-bots");
+    await shoot(bob, "battle-touch-bots");
+    await ann.keyboard.up("KeyD");
+    await release();
+  });
+
+  await step("the round ends, its result is shown, and a new one begins at nothing", async () => {
+    for (const page of [ann, bob]) await until("the result shows", () => page.isVisible("#result"), 40_000);
+    const best = (await table(ann))[0];
+    assert.match(await ann.textContent("#result-title"), /wins|You win!|A draw/);
+    assert.deepEqual(await ann.$eval("#result-scores tr", (row) => [...row.cells].map((cell) => cell.textContent)), ["1", ...best]);
+    assert.deepEqual(await ann.evaluate(() => battle.shots()), []);
+    await shoot(ann, "battle-result");
+    await shoot(bob, "battle-result-touch");
+    for (const page of [ann, bob]) await until("the next begins", () => page.evaluate(() => !battle.round.over && battle.round.left > 20));
+    assert.equal(await ann.isVisible("#result"), false);
+    assert.ok((await players(ann)).every(({ score }) => score < 10), "all began at nothing");
   });
 
   await step("the browser had nothing to complain of", () => assert.deepEqual(complaints, []));
 
-  await step("Ctrl-C closes the client with 1001, and the page says so", async () => {
-    const begun = performance.now();
-    server.kill("SIGINT");
-    assert.deepEqual(await exited, { code: 0, signal: null }, log.join("\n"));
-    assert.ok(performance.now() - begun < 5000, "within the close deadline");
-    await until("the message shows", () => ann.isVisible("#gone"));
-    assert.equal(await ann.textContent("#gone-reason"), "The server has shut down.");
-    await shoot(ann, "battle-gone");
+  await step("Ctrl-C closes the pages with 1001, and they try again by themselves", async () => {
+    await interrupt(house);
+    for (const page of [ann, bob]) await until("the page says so", () => page.isVisible("#lost"));
+    await until("more than one attempt failed", () => ann.evaluate(() => battle.attempts > 1));
+    await shoot(ann, "battle-lost");
+    await shoot(bob, "battle-lost-touch");
+    // While nobody listens there, the browser itself complains; nobody else does.
+    assert.deepEqual(complaints.filter((line) => !line.includes("ERR_CONNECTION_REFUSED")), []);
   });
+
+  await step("when the server is there again, so are the players, without a word", async () => {
+    house = await startServer(binary, "--listen", new URL(house.url).host, ...options);
+    for (const page of [ann, bob]) await until("it plays again", () => playing(page), 20_000);
+    for (const page of [ann, bob]) assert.equal(await page.isVisible("#lost"), false);
+    complaints.length = 0;
+    await until("all are there", async () => (await players(ann)).length === 5);
+    assert.equal(await scoreOf(ann, ANN), 0, "the new server knows nothing of the old scores");
+    await ann.keyboard.press("KeyW", { delay: 300 });
+    assert.deepEqual(complaints, []);
+  });
+
+  await interrupt(house);
 }
 
-const places = (all) => all.map(({ id, x, y, angle, hull, flying }) => ({ id, x, y, angle, hull, flying }));
-
-const started = await startServer();
-try {
-  const browser = await chromium.launch({
-    executablePath,
-    headless: true,
-    args: [
-      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    ],
-  });
-  try {
-    await play(browser, started);
-  } finally {
-    await browser.close();
-  }
-  console.log(`the browser test passed: ${steps} steps`);
-} catch (error) {
-  console.error(error);
-  console.error(`the server's log:\n${started.log.join("\n")}`);
-  process.exitCode = 1;
-} finally {
-  // Ours, by its id; ended already if all went well.
-  started.server.kill("SIGKILL");
-}
+await withBrowser(executablePath, async (browser) => {
+  await duel(browser);
+  await melee(browser);
+});

@@ -1,0 +1,127 @@
+//! How a battle parts with a client: why, and how its task learns of it.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+use unsync_websocket::CloseCode;
+
+use crate::wire;
+
+/// Why the server parts with a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dismissal {
+    /// The server ends.
+    GoingAway,
+    /// The client does not take what it is sent as fast as it is made, or at all.
+    TooSlow,
+    /// The client speaks another version of the game.
+    Outdated,
+    /// The client sent something that is no message.
+    Nonsense(wire::Error),
+    /// The client asks for more than hands can.
+    Flood,
+    /// The client has a seat and does not use it.
+    Idle,
+    /// Its player has connected again.
+    Replaced,
+}
+
+impl Dismissal {
+    /// The code of the Close frame.
+    pub(crate) fn code(self) -> CloseCode {
+        // 4000 and up are ours to give a meaning, which the page knows too (net.js).
+        let ours = |code| CloseCode::new(code).unwrap_or(CloseCode::POLICY_VIOLATION);
+        match self {
+            Self::GoingAway => CloseCode::GOING_AWAY,
+            Self::TooSlow => CloseCode::TRY_AGAIN_LATER,
+            Self::Outdated | Self::Nonsense(_) | Self::Flood => CloseCode::POLICY_VIOLATION,
+            Self::Idle => ours(4001),
+            Self::Replaced => ours(4002),
+        }
+    }
+
+    /// The reason in the Close frame, which the page shows.
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Self::GoingAway => String::from("the server is shutting down"),
+            Self::TooSlow => String::from("too slow"),
+            Self::Outdated => String::from("the game has a new version: reload the page"),
+            Self::Nonsense(error) => error.to_string(),
+            Self::Flood => String::from("too many inputs"),
+            Self::Idle => String::from("idle"),
+            Self::Replaced => String::from("connected again elsewhere"),
+        }
+    }
+
+    /// Whether the player's seat is kept for a while: of those who were unlucky, or are here again already.
+    pub(crate) fn keeps_seat(self) -> bool {
+        matches!(self, Self::TooSlow | Self::Replaced)
+    }
+}
+
+/// Word of a dismissal, from the battle to the client's task: the close code beside its writer.
+#[derive(Default)]
+pub(crate) struct Notice {
+    dismissal: Cell<Option<Dismissal>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Notice {
+    pub(crate) fn give(&self, dismissal: Dismissal) {
+        self.dismissal.set(Some(dismissal));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn given(&self) -> Option<Dismissal> {
+        self.dismissal.get()
+    }
+
+    /// Waits for the battle to part with this client; for ever, if the client leaves by itself.
+    pub(crate) async fn wait(&self) -> Dismissal {
+        poll_fn(|cx| match self.dismissal.get() {
+            Some(dismissal) => Poll::Ready(dismissal),
+            None => {
+                self.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::{block_on, poll_once, zip};
+
+    use super::*;
+
+    #[test]
+    fn every_dismissal_fits_a_close_frame() {
+        let all = [
+            (Dismissal::GoingAway, 1001),
+            (Dismissal::TooSlow, 1013),
+            (Dismissal::Outdated, 1008),
+            (Dismissal::Nonsense(wire::Error::BadValue), 1008),
+            (Dismissal::Flood, 1008),
+            (Dismissal::Idle, 4001),
+            (Dismissal::Replaced, 4002),
+        ];
+        for (dismissal, code) in all {
+            assert!(dismissal.reason().len() <= 123);
+            assert_eq!(dismissal.code().get(), code);
+        }
+    }
+
+    #[test]
+    fn a_task_that_waits_is_woken_by_the_notice_and_one_that_asks_later_has_it_too() {
+        let notice = Notice::default();
+        assert_eq!(block_on(poll_once(notice.wait())), None);
+        let (heard, ()) = block_on(zip(notice.wait(), async { notice.give(Dismissal::Flood) }));
+        assert_eq!(heard, Dismissal::Flood);
+        assert_eq!(block_on(notice.wait()), Dismissal::Flood);
+    }
+}

@@ -1,0 +1,103 @@
+//! The command line.
+
+use crate::rules::{Rules, ticks};
+
+pub(crate) const HELP: &str = "\
+A small battle in the browser.
+
+Usage: battle [OPTIONS]
+
+  --listen ADDR      address and port to listen on (default 127.0.0.1:8080; port 0 takes any that is free)
+  --bots N           pilots that fly by themselves, clients like all others (default 0)
+  --seats N          clients in one battle; for more, another one opens (default 12, at most 64)
+  --round SECONDS    how long a fight lasts (default 180)
+  --score N          the score that ends it before its time: a hit is 1, the last one 5 (default 150)
+  --result SECONDS   how long the result is shown (default 10)
+  --idle SECONDS     who asks for nothing for so long, not even to play, loses the seat (default 120)
+  --help             this text
+
+Open the address it prints in a browser. Ctrl-C ends it.";
+
+/// What the server shall do.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) listen: String,
+    pub(crate) bots: u16,
+    pub(crate) rules: Rules,
+}
+
+impl Options {
+    /// What the arguments say; `None` if help was asked for.
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut options = Self { listen: String::from("127.0.0.1:8080"), bots: 0, rules: Rules::default() };
+        while let Some(argument) = arguments.next() {
+            if matches!(&*argument, "--help" | "-h") {
+                return Ok(None);
+            }
+            options.set(&argument, || arguments.next().ok_or(format!("{argument}: a value is missing")))?;
+        }
+        Ok(Some(options))
+    }
+
+    fn set(&mut self, name: &str, value: impl FnOnce() -> Result<String, String>) -> Result<(), String> {
+        let number = |value: String, least: u32, most: u32| match value.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(number),
+            _ => Err(format!("{name}: {value:?} is no number from {least} to {most}")),
+        };
+        let seconds = |value| number(value, 1, 86_400).map(ticks);
+        let rules = &mut self.rules;
+        match name {
+            "--listen" => self.listen = value()?,
+            "--bots" => self.bots = number(value()?, 0, 64)?.try_into().unwrap_or(0),
+            // A frame counts ships in a byte, and the field is not endless.
+            "--seats" => rules.seats = number(value()?, 1, 64)?.try_into().unwrap_or(1),
+            "--round" => rules.fight = seconds(value()?)?,
+            "--score" => rules.goal = number(value()?, 1, 1_000_000)?,
+            "--result" => rules.result = seconds(value()?)?,
+            "--idle" => rules.idle = seconds(value()?)?,
+            _ => return Err(format!("unknown argument {name:?}")),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Option<Options>, String> {
+        Options::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn every_option_is_taken_and_is_in_the_help() {
+        let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60";
+        let Options { listen, bots, rules } = parse(line).unwrap().unwrap();
+        assert_eq!((&*listen, bots, rules.seats, rules.goal), ("[::1]:0", 5, 3, 9));
+        assert_eq!((rules.fight, rules.result, rules.idle), (ticks(20), ticks(2), ticks(60)));
+        for option in line.split_whitespace().filter(|word| word.starts_with("--")) {
+            assert!(HELP.contains(&format!("\n  {option} ")), "{option}");
+        }
+        assert!(parse("--bots 5 --help").unwrap().is_none());
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_help() {
+        let Options { listen, bots, rules } = parse("").unwrap().unwrap();
+        assert_eq!((&*listen, bots, rules.seats, rules.goal), ("127.0.0.1:8080", 0, 12, 150));
+        assert_eq!((rules.fight, rules.result, rules.idle), (ticks(180), ticks(10), ticks(120)));
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (line, complaint) in [
+            ("--fast", "unknown argument \"--fast\""),
+            ("--seats", "--seats: a value is missing"),
+            ("--seats 0", "--seats: \"0\" is no number from 1 to 64"),
+            ("--bots many", "--bots: \"many\" is no number from 0 to 64"),
+            ("--round -1", "--round: \"-1\" is no number from 1 to 86400"),
+        ] {
+            assert_eq!(parse(line).unwrap_err(), complaint);
+        }
+    }
+}
