@@ -28,7 +28,7 @@ pub(crate) async fn run(options: &Options) -> End {
     report.check("ping and pong", ping(options)).await;
     report.check("close code and reason", close(options, CloseCode::NORMAL, "all is well")).await;
     report.check("a close code of one's own", close(options, own_code(), "\u{1f44b}")).await;
-    if report.failed { End::CheckFailed } else { End::Good }
+    if report.failed { End::CheckFailed } else { End::Passed }
 }
 
 struct Report {

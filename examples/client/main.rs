@@ -24,8 +24,10 @@ use options::{Mode, Options};
 
 /// What there is to tell at the end, as the exit code does.
 enum End {
-    /// Closed with code 1000, or without one; or all checks went well.
-    Good,
+    /// Closed with code 1000, or without one.
+    Closed,
+    /// All checks went well.
+    Passed,
     /// A check failed.
     CheckFailed,
     /// There was no connection.
@@ -40,8 +42,8 @@ impl End {
     /// What `error`, which ended a connection, means.
     fn of(error: Error) -> Self {
         match &error {
-            Error::Closed(None) => Self::Good,
-            Error::Closed(Some(frame)) if frame.code() == CloseCode::NORMAL => Self::Good,
+            Error::Closed(None) => Self::Closed,
+            Error::Closed(Some(frame)) if frame.code() == CloseCode::NORMAL => Self::Closed,
             Error::Closed(Some(_)) => Self::ClosedWith(error),
             _ => Self::Broken(error),
         }
@@ -49,7 +51,8 @@ impl End {
 
     fn exit(self) -> ExitCode {
         let (code, text) = match self {
-            Self::Good => return ExitCode::SUCCESS,
+            Self::Passed => return ExitCode::SUCCESS,
+            Self::Closed => (0, "closed".to_owned()),
             Self::CheckFailed => (1, "the check failed".to_owned()),
             Self::NotConnected(HandshakeError::Refused(refusal)) => {
                 let body = String::from_utf8_lossy(refusal.body());

@@ -37,9 +37,6 @@ pub(crate) async fn run(websocket: WebSocket<Async<TcpStream>>, ping: bool) -> E
     let end = or(show_what_comes(&mut receiver, started), typing).await;
     // The Close that is due to the server, whatever ended it; how it ended is known.
     let _ = receiver.close().await;
-    if end.is_clean_close() {
-        eprintln!("closed");
-    }
     End::of(end)
 }
 
