@@ -1,5 +1,5 @@
 #!/bin/sh
-# Plays examples/battle in a headless Chromium: tests/browser.sh
+# Plays examples/battle and talks over examples/chat in a headless Chromium: tests/browser.sh
 #
 # Needs Node.js 20, npm and Chromium (Debian: apt-get install chromium nodejs npm; CHROMIUM=path for another).
 # What is missing is said aloud; with CI=true it is a failure. Screenshots go to target/screenshots/.
@@ -20,11 +20,18 @@ done
 chromium=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
 [ -n "$chromium" ] && [ -x "$chromium" ] || missing "Chromium is not installed (set CHROMIUM to its path)"
 
-binary=$(cargo build --example battle --message-format=json-render-diagnostics |
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
-[ -x "$binary" ] || { echo "cargo built no battle" >&2; exit 1; }
+# Builds an example and tells where it is.
+example() {
+    binary=$(cargo build --example "$1" --message-format=json-render-diagnostics |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+    [ -x "$binary" ] || { echo "cargo built no $1" >&2; exit 1; }
+    echo "$binary"
+}
+battle=$(example battle)
+chat=$(example chat)
 
 # Only the driver: it brings no browser, and its scripts are not run.
 (cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
 mkdir -p target/screenshots
-exec node tests/browser/battle.js "$binary" "$chromium" target/screenshots
+node tests/browser/chat.js "$chat" "$chromium" target/screenshots
+node tests/browser/battle.js "$battle" "$chromium" target/screenshots
