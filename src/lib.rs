@@ -186,24 +186,32 @@ pub use runtime::tokio::{TokioStream, TokioTimer};
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-/// Nothing after the handshake may leave its thread. `compile_fail` would pass on any error; here, if one of these types
-/// were `Send`, two implementations would fit and the name would be ambiguous.
+/// Nothing but [`Parts`] leaves its thread. `compile_fail` would pass on any error; here, if one of these types were `Send`, two
+/// implementations would fit, and which is meant could not be told.
 const _: fn() = || {
     trait AmbiguousIfSend<A> {
         fn assert_not_send() {}
     }
-    struct NotSend;
+    struct IsSend;
     impl<T: ?Sized> AmbiguousIfSend<()> for T {}
-    impl<T: ?Sized + Send> AmbiguousIfSend<NotSend> for T {}
+    impl<T: ?Sized + Send> AmbiguousIfSend<IsSend> for T {}
 
     type Stream = std::net::TcpStream;
+    <Client<Stream> as AmbiguousIfSend<_>>::assert_not_send();
+    <Server<Stream> as AmbiguousIfSend<_>>::assert_not_send();
+    <ServerRequest<Stream> as AmbiguousIfSend<_>>::assert_not_send();
+    <Response<Stream> as AmbiguousIfSend<_>>::assert_not_send();
+    <Responding<Stream> as AmbiguousIfSend<_>>::assert_not_send();
     <WebSocket<Stream> as AmbiguousIfSend<_>>::assert_not_send();
     <Sender<Stream> as AmbiguousIfSend<_>>::assert_not_send();
     <Receiver<Stream> as AmbiguousIfSend<_>>::assert_not_send();
     <QueueHandle<Stream> as AmbiguousIfSend<_>>::assert_not_send();
     <CorkHandle<Stream> as AmbiguousIfSend<_>>::assert_not_send();
-    <ServerRequest<Stream> as AmbiguousIfSend<_>>::assert_not_send();
     <EncodedFrame as AmbiguousIfSend<_>>::assert_not_send();
+    <BufWriter as AmbiguousIfSend<_>>::assert_not_send();
+    <BufReader as AmbiguousIfSend<_>>::assert_not_send();
+    <ReadGuard<'_> as AmbiguousIfSend<_>>::assert_not_send();
+
     const fn assert_send<T: Send>() {}
     assert_send::<Parts<Stream>>();
 };

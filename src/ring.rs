@@ -509,20 +509,6 @@ impl fmt::Display for RingError {
 
 impl error::Error for RingError {}
 
-/// Proof at compile time that no half leaves its thread: were one of them `Send`, two impls would apply and the
-/// type of `_` could not be inferred.
-const _: fn() = || {
-    trait AmbiguousIfSend<A> {
-        fn assert_not_send() {}
-    }
-    impl<T: ?Sized> AmbiguousIfSend<()> for T {}
-    impl<T: ?Sized + Send> AmbiguousIfSend<u8> for T {}
-
-    <BufWriter as AmbiguousIfSend<_>>::assert_not_send();
-    <BufReader as AmbiguousIfSend<_>>::assert_not_send();
-    <ReadGuard<'_> as AmbiguousIfSend<_>>::assert_not_send();
-};
-
 #[cfg(test)]
 #[expect(clippy::mem_forget, clippy::arithmetic_side_effects, reason = "a test leaks on purpose and counts")]
 mod tests {

@@ -38,6 +38,7 @@ impl Allowance {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test counts small numbers")]
 mod tests {
     use proptest::prelude::*;
 

@@ -47,6 +47,7 @@ impl fmt::Debug for Ticket {
 }
 
 #[cfg(test)]
+#[allow(clippy::string_slice, reason = "hexadecimal digits")]
 mod tests {
     use proptest::prelude::*;
     use rand::SeedableRng;

@@ -338,18 +338,6 @@ impl<T> fmt::Debug for Client<T> {
     }
 }
 
-/// Keeps what belongs to a thread on it, as in `server`.
-const _: () = {
-    trait NotSend<Marker> {
-        const ASSERTED: bool = true;
-    }
-    struct IsSend;
-    impl<T: ?Sized> NotSend<()> for T {}
-    impl<T: ?Sized + Send> NotSend<IsSend> for T {}
-
-    assert!(<Client<()> as NotSend<_>>::ASSERTED);
-};
-
 #[cfg(test)]
 mod tests {
     use std::io;

@@ -16,7 +16,7 @@ use super::head::{HeadLimits, HeadReader};
 use super::link::{Farewell, Link, Outgoing};
 use super::origin::OriginPolicy;
 use super::response::{Answer, BodyMode, ExtraHeaders, encode_switching_protocols};
-use super::{HandshakeError, Request, Responding, Response};
+use super::{HandshakeError, Request, Response};
 use crate::connection::{Config, HalfClose, Timer, WebSocket};
 use crate::protocol::Role;
 
@@ -647,18 +647,3 @@ impl<T> fmt::Debug for ServerRequest<T> {
             .finish_non_exhaustive()
     }
 }
-
-/// Keeps what belongs to a thread on it: each name below is ambiguous, and so an error, for a type that is `Send`.
-/// (`compile_fail` tests pass on any error, this on none but the one meant.)
-const _: () = {
-    trait NotSend<Marker> {
-        const ASSERTED: bool = true;
-    }
-    struct IsSend;
-    impl<T: ?Sized> NotSend<()> for T {}
-    impl<T: ?Sized + Send> NotSend<IsSend> for T {}
-
-    assert!(<ServerRequest<()> as NotSend<_>>::ASSERTED);
-    assert!(<Response<()> as NotSend<_>>::ASSERTED);
-    assert!(<Responding<()> as NotSend<_>>::ASSERTED);
-};

@@ -324,7 +324,40 @@ async function melee(browser) {
   await interrupt(house);
 }
 
+// --- One who is not there ---------------------------------------------------------------------------------------------
+
+async function away(browser) {
+  const house = await startServer(binary, "--listen", "127.0.0.1:0", "--idle", "3", "--seats", "1");
+  const complaints = [];
+  const ann = await visit(browser, house.url, complaints, DESK);
+
+  await step("a seat that is not used is given up, the page says so, and another may be taken", async () => {
+    await until("the page says so", async () => /seat was given up/.test(await ann.textContent("#complaint")));
+    await until("the server knows", () => house.log.some((line) => line.includes("dismissed: idle")));
+    await join(ann, ANN);
+    await until("Ann flies", () => playing(ann));
+    await until("she was idle again", () => ann.isVisible("#entry"));
+    assert.deepEqual(complaints, []);
+  });
+
+  await step("who plays in another window is told so in the first, which does not fight back", async () => {
+    await join(ann, ANN);
+    await until("Ann flies", () => playing(ann));
+    // A window that is duplicated takes the storage of the first along.
+    const [second] = await Promise.all([ann.waitForEvent("popup"), ann.evaluate(() => { window.open(location.href); })]);
+    await until("the second plays", () => second.evaluate(() => window.battle?.playing));
+    await until("the first says so", async () => /another window/.test(await ann.textContent("#gone-reason")));
+    await pause(1500);
+    assert.equal(await ann.evaluate(() => battle.connected), false);
+    assert.deepEqual(complaints, []);
+  });
+
+  await interrupt(house);
+  await ann.context().close();
+}
+
 await withBrowser(executablePath, async (browser) => {
+  await away(browser);
   await duel(browser);
   await melee(browser);
 });

@@ -2,11 +2,10 @@
 //
 // Prints a line for each check; ends with a status other than 0 at the first that fails.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import { createRequire } from 'node:module';
+import WebSocket from 'ws';
 
-const require = createRequire(process.env.WS_FROM + '/');
-const WebSocket = require('ws');
 const url = process.argv[2];
 
 /** An open connection whose messages and end can be waited for. */
@@ -159,3 +158,5 @@ for (const [name, check] of Object.entries(checks)) {
   clearTimeout(patience);
   console.log(`ws: ${name}: ok`);
 }
+const { version } = JSON.parse(readFileSync(new URL('node_modules/ws/package.json', import.meta.url)));
+console.log(`== ws (Node.js) | ${version} | ${Object.keys(checks).length}`);

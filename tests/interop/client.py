@@ -106,19 +106,22 @@ async def a_body_is_refused():
         raise AssertionError("accepted")
 
 
+CHECKS = [
+    text_and_binary,
+    five_mib,
+    fragments_with_a_ping_between,
+    many_tiny_fragments,
+    pings,
+    close_codes_and_reasons,
+    too_long,
+    broken_frames,
+    deflate_is_not_agreed_on,
+    a_body_is_refused,
+]
+
+
 async def main():
-    for check in [
-        text_and_binary,
-        five_mib,
-        fragments_with_a_ping_between,
-        many_tiny_fragments,
-        pings,
-        close_codes_and_reasons,
-        too_long,
-        broken_frames,
-        deflate_is_not_agreed_on,
-        a_body_is_refused,
-    ]:
+    for check in CHECKS:
         name = check.__name__.replace("_", " ")
         try:
             await asyncio.wait_for(check(), 20)
@@ -126,6 +129,7 @@ async def main():
             traceback.print_exc()
             sys.exit(f"websockets {websockets.__version__}: {name}: failed")
         print(f"websockets: {name}: ok", flush=True)
+    print(f"== websockets (Python) | {websockets.__version__} | {len(CHECKS)}")
 
 
 asyncio.run(main())

@@ -1,0 +1,74 @@
+//! What the command line says.
+
+pub(crate) const USAGE: &str = "\
+usage: client [OPTIONS] ws://HOST[:PORT][/PATH][?QUERY]
+
+Sends each line that is typed as a text message, and prints what comes. The end of the input (Ctrl-D) or Ctrl-C
+closes the connection.
+
+  --ping                a Ping each second, and how long its Pong took
+  --subprotocol NAME    offers a subprotocol; may be given again, best liked first
+  --header 'NAME: VALUE'  adds a header to the request; may be given again
+  --max-message BYTES   the longest message that is taken (default 67108864)
+  --echo                sends back all messages until the end, instead of talking
+  --check               tries whether the server is a proper echo server, instead of talking
+  --help                this text
+
+Exit codes: 0 closed with code 1000 or without a code, or all checks went well; 1 a check failed; 2 bad usage;
+3 no connection; 4 the server closed with another code; 5 the connection broke off.";
+
+/// What is done with the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Talk,
+    Echo,
+    Check,
+}
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) url: String,
+    pub(crate) mode: Mode,
+    pub(crate) ping: bool,
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) max_message: usize,
+}
+
+impl Options {
+    /// `None` if help is asked for.
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut options = Self {
+            url: String::new(),
+            mode: Mode::Talk,
+            ping: false,
+            subprotocols: Vec::new(),
+            headers: Vec::new(),
+            max_message: 64 << 20,
+        };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--ping" => options.ping = true,
+                "--echo" => options.mode = Mode::Echo,
+                "--check" => options.mode = Mode::Check,
+                "--subprotocol" => options.subprotocols.push(value()?),
+                "--header" => options.headers.push(header(&value()?)?),
+                "--max-message" => {
+                    options.max_message =
+                        value()?.parse().map_err(|_| "--max-message takes a number of bytes")?;
+                }
+                option if option.starts_with('-') => return Err(format!("there is no option {option}")),
+                url if options.url.is_empty() => options.url = url.to_owned(),
+                more => return Err(format!("one URL is enough: {more}")),
+            }
+        }
+        if options.url.is_empty() { Err("which URL?".to_owned()) } else { Ok(Some(options)) }
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or(format!("{text} is not NAME: VALUE"))?;
+    Ok((name.to_owned(), value.trim().to_owned()))
+}
