@@ -174,6 +174,8 @@ pub use connection::{
 pub use handshake::{
     Client, HandshakeError, Headers, Parts, Refusal, Request, Responding, Response, Server, ServerRequest,
 };
+#[cfg(feature = "deflate")]
+pub use protocol::Deflate;
 pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
 pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]

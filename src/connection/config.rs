@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::protocol::Deflate;
+
 /// Limits and deadlines of one connection.
 ///
 /// | | default |
@@ -38,6 +40,8 @@ pub struct Config {
     pub(crate) handshake_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) keepalive: Option<(Duration, Duration)>,
+    /// What is wanted; of a connection, what was agreed on.
+    pub(crate) deflate: Option<Deflate>,
 }
 
 impl Default for Config {
@@ -60,6 +64,7 @@ impl Config {
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             keepalive: None,
+            deflate: None,
         }
     }
 
@@ -142,6 +147,18 @@ impl Config {
     #[must_use]
     pub const fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.keepalive = Some((interval, timeout));
+        self
+    }
+
+    /// Compresses messages, if the peer agrees (permessage-deflate, RFC 7692; default: not offered, and declined).
+    ///
+    /// It is off unless asked for because it has a price: where secrets and an attacker's text share a message, or a context, the
+    /// compressed size tells about the secret (CRIME, BREACH); and it costs time and memory.
+    /// [`max_message`](Self::max_message) holds for the message as it is after inflation.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn deflate(mut self, deflate: Deflate) -> Self {
+        self.deflate = Some(deflate);
         self
     }
 }

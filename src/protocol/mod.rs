@@ -5,6 +5,7 @@
 //! kind of I/O (blocking, io_uring, a simulator) can do the same with these two.
 
 mod close;
+#[cfg_attr(not(feature = "deflate"), path = "no_deflate.rs")]
 mod deflate;
 mod error;
 mod header;
@@ -14,6 +15,11 @@ mod outbound;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame};
+#[cfg(feature = "deflate")]
+pub use deflate::Deflate;
+#[cfg(not(feature = "deflate"))]
+pub(crate) use deflate::Deflate;
+pub(crate) use deflate::DeflateParams;
 pub use error::ProtocolError;
 pub use header::{EncodedHeader, FrameHeader, OpCode, Role};
 pub use inbound::{Event, Inbound, Limits, MessageKind};
