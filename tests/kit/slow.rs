@@ -55,6 +55,8 @@ pub struct Seen {
     pub verdict: Verdict,
     /// Frames that arrived whole, before the verdict.
     pub frames: Vec<Frame>,
+    /// Every rule that the frame broke which ended it. An endpoint may name any of them.
+    pub broken: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,15 +86,19 @@ const fn broken(code: u16, rule: &'static str) -> Broken {
 /// A frame's header, and where its payload begins.
 struct Header {
     fin: bool,
+    rsv: u8,
     opcode: u8,
     key: Option<[u8; 4]>,
+    /// The seven bits: 126 and 127 say that the length follows in 2 or 8 bytes.
+    short_len: u8,
     payload_len: u64,
     header_len: usize,
 }
 
 /// Reads all of `bytes`.
 pub fn read(from: From, limits: Limits, bytes: &[u8]) -> Seen {
-    let mut seen = Seen { events: Vec::new(), verdict: Verdict::Open, frames: Vec::new() };
+    let mut seen =
+        Seen { events: Vec::new(), verdict: Verdict::Open, frames: Vec::new(), broken: Vec::new() };
     // The message under way: its opcode, its payload so far, its frames so far.
     let mut message: Option<(u8, Vec<u8>, u64)> = None;
     let mut rest = bytes;
@@ -113,26 +119,35 @@ pub fn read(from: From, limits: Limits, bytes: &[u8]) -> Seen {
                 seen.verdict = Verdict::InFrame;
                 return seen;
             }
-            Err(Broken { code, rule }) => {
+            Err(broken) => {
+                let Broken { code, rule } = broken[0];
                 seen.verdict = Verdict::Fault { code, rule };
+                seen.broken = broken.iter().map(|broken| broken.rule).collect();
                 return seen;
             }
         }
     }
 }
 
-/// Judges one frame, whole or not. `Ok(Some(bytes used))` if it is whole, `Ok(None)` if more is needed.
+/// Judges one frame, whole or not. `Ok(Some(bytes used))` if it is whole, `Ok(None)` if more is needed, else all the
+/// rules that it breaks.
 fn step(
     from: From,
     limits: Limits,
     bytes: &[u8],
     message: &mut Option<(u8, Vec<u8>, u64)>,
     seen: &mut Seen,
-) -> Result<Option<usize>, Broken> {
-    let Some(header) = header(bytes)? else {
+) -> Result<Option<usize>, Vec<Broken>> {
+    let Some(header) = header(bytes) else {
         return Ok(None);
     };
-    judge_header(from, limits, &header, message.as_ref())?;
+    let mut faults = faults_of_header(from, &header, message.is_some());
+    if faults.is_empty() && header.opcode < 8 {
+        faults = faults_of_size(limits, &header, message.as_ref());
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
 
     let body = &bytes[header.header_len..];
     let whole = body.len() as u64 >= header.payload_len;
@@ -145,7 +160,7 @@ fn step(
             return Ok(None);
         }
         seen.frames.push(frame);
-        seen.events.push(control(header.opcode, payload)?);
+        seen.events.push(control(header.opcode, payload).map_err(|broken| vec![broken])?);
         return Ok(Some(header.header_len + body.len()));
     }
 
@@ -156,7 +171,7 @@ fn step(
     all.extend(payload);
     let last = whole && header.fin;
     if kind == TEXT {
-        judge_text(&all, last)?;
+        judge_text(&all, last).map_err(|broken| vec![broken])?;
     }
     if !whole {
         return Ok(None);
@@ -173,9 +188,9 @@ fn step(
 }
 
 /// Section 5.2. `None` while it is not whole: a header is judged as one.
-fn header(bytes: &[u8]) -> Result<Option<Header>, Broken> {
+fn header(bytes: &[u8]) -> Option<Header> {
     let [first, second, ..] = *bytes else {
-        return Ok(None);
+        return None;
     };
     let short_len = second & 0x7f;
     let extended = match short_len {
@@ -186,54 +201,46 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, Broken> {
     let masked = second & 0x80 != 0;
     let header_len = 2 + extended + if masked { 4 } else { 0 };
     if bytes.len() < header_len {
-        return Ok(None);
+        return None;
     }
     let payload_len = match extended {
         0 => u64::from(short_len),
         _ => bytes[2..2 + extended].iter().fold(0, |len, byte| len << 8 | u64::from(*byte)),
     };
-    if first & 0x70 != 0 {
-        return Err(broken(1002, "reserved bit"));
-    }
-    match extended {
-        2 if payload_len < 126 => return Err(broken(1002, "length not minimal")),
-        8 if payload_len <= 0xffff => return Err(broken(1002, "length not minimal")),
-        8 if payload_len >> 63 == 1 => return Err(broken(1002, "length with the top bit")),
-        _ => {}
-    }
     let key = masked.then(|| bytes[header_len - 4..header_len].try_into().unwrap());
-    Ok(Some(Header { fin: first & 0x80 != 0, opcode: first & 0x0f, key, payload_len, header_len }))
+    let (fin, rsv, opcode) = (first & 0x80 != 0, first >> 4 & 7, first & 0x0f);
+    Some(Header { fin, rsv, opcode, key, short_len, payload_len, header_len })
 }
 
-fn judge_header(
-    from: From,
-    limits: Limits,
-    header: &Header,
-    message: Option<&(u8, Vec<u8>, u64)>,
-) -> Result<(), Broken> {
-    if header.key.is_some() != (from == From::Client) {
-        return Err(broken(1002, "mask bit"));
-    }
-    match header.opcode {
-        CONTINUATION if message.is_none() => return Err(broken(1002, "continuation of nothing")),
-        TEXT | BINARY if message.is_some() => return Err(broken(1002, "new message inside a message")),
-        CONTINUATION | TEXT | BINARY => {}
-        CLOSE | PING | PONG if !header.fin => return Err(broken(1002, "control frame in fragments")),
-        CLOSE | PING | PONG if header.payload_len > 125 => return Err(broken(1002, "long control frame")),
-        CLOSE | PING | PONG => return Ok(()),
-        _ => return Err(broken(1002, "reserved opcode")),
-    }
+/// What no size and no payload could make good (sections 5.1, 5.2, 5.4, 5.5).
+fn faults_of_header(from: From, header: &Header, in_message: bool) -> Vec<Broken> {
+    let Header { fin, rsv, opcode, short_len, payload_len, .. } = *header;
+    let control = opcode >= 8;
+    let rules = [
+        (rsv != 0, "reserved bit"),
+        (short_len == 126 && payload_len < 126, "length not minimal"),
+        (short_len == 127 && payload_len < 65536, "length not minimal"),
+        (payload_len >= 1 << 63, "length with the top bit"),
+        (header.key.is_some() != (from == From::Client), "mask bit"),
+        (!matches!(opcode, CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG), "reserved opcode"),
+        (opcode == CONTINUATION && !in_message, "continuation of nothing"),
+        (matches!(opcode, TEXT | BINARY) && in_message, "new message inside a message"),
+        (control && !fin, "control frame in fragments"),
+        // It is, or it says so in a form that only longer ones may use.
+        (control && short_len > 125, "long control frame"),
+    ];
+    rules.into_iter().filter(|(is_broken, _)| *is_broken).map(|(_, rule)| broken(1002, rule)).collect()
+}
+
+/// Section 10.4, for data frames.
+fn faults_of_size(limits: Limits, header: &Header, message: Option<&(u8, Vec<u8>, u64)>) -> Vec<Broken> {
     let (so_far, count) = message.map_or((0, 0), |(_, payload, count)| (payload.len() as u64, *count));
-    if count + 1 > limits.max_fragments {
-        return Err(broken(1009, "too many fragments"));
-    }
-    if header.payload_len > limits.max_frame {
-        return Err(broken(1009, "frame too big"));
-    }
-    if so_far.saturating_add(header.payload_len) > limits.max_message {
-        return Err(broken(1009, "message too big"));
-    }
-    Ok(())
+    let rules = [
+        (count + 1 > limits.max_fragments, "too many fragments"),
+        (header.payload_len > limits.max_frame, "frame too big"),
+        (so_far.saturating_add(header.payload_len) > limits.max_message, "message too big"),
+    ];
+    rules.into_iter().filter(|(is_broken, _)| *is_broken).map(|(_, rule)| broken(1009, rule)).collect()
 }
 
 /// Section 8.1: wrong at the first byte that cannot be right whatever follows.
@@ -261,7 +268,7 @@ fn control(opcode: u8, payload: Vec<u8>) -> Result<Event, Broken> {
             }
             match std::str::from_utf8(reason) {
                 Ok(reason) => Ok(Event::Close(Some((code, reason.to_owned())))),
-                Err(_) => Err(broken(1007, "reason not UTF-8")),
+                Err(_) => Err(broken(1007, "not UTF-8")),
             }
         }
     }
