@@ -80,7 +80,12 @@ impl Bits<'_> {
             let count = lengths.iter().filter(|&&other| other == len).count();
             if code < first + count {
                 let place = code.checked_sub(first)?;
-                return lengths.iter().enumerate().filter(|(_, other)| **other == len).map(|(i, _)| i).nth(place);
+                return lengths
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, other)| **other == len)
+                    .map(|(i, _)| i)
+                    .nth(place);
             }
             first = (first + count) << 1;
         }
@@ -137,9 +142,35 @@ fn codes(
     inflated: &mut Inflated,
 ) -> Option<()> {
     const LENGTHS: [(usize, usize); 29] = [
-        (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (11, 1), (13, 1), (15, 1), (17, 1),
-        (19, 2), (23, 2), (27, 2), (31, 2), (35, 3), (43, 3), (51, 3), (59, 3), (67, 4), (83, 4), (99, 4),
-        (115, 4), (131, 5), (163, 5), (195, 5), (227, 5), (258, 0),
+        (3, 0),
+        (4, 0),
+        (5, 0),
+        (6, 0),
+        (7, 0),
+        (8, 0),
+        (9, 0),
+        (10, 0),
+        (11, 1),
+        (13, 1),
+        (15, 1),
+        (17, 1),
+        (19, 2),
+        (23, 2),
+        (27, 2),
+        (31, 2),
+        (35, 3),
+        (43, 3),
+        (51, 3),
+        (59, 3),
+        (67, 4),
+        (83, 4),
+        (99, 4),
+        (115, 4),
+        (131, 5),
+        (163, 5),
+        (195, 5),
+        (227, 5),
+        (258, 0),
     ];
     let start = window.len();
     loop {
