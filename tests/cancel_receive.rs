@@ -20,7 +20,7 @@ mod kit;
 
 use std::rc::Rc;
 
-use ends::{enter, event, pair, reader_of};
+use ends::{enter, event, maybe_deflate, pair, reader_of};
 use kit::choices::Odometer;
 use kit::cut::{cut, cut_and_leak};
 use kit::ledger::{self, Ledger, Sent};
@@ -185,6 +185,7 @@ fn receives_dropped_at_random_in_a_conversation_lose_nothing() {
         let choices = sim.choices();
         let capacity = choices.of(&[5, 30, 200]);
         let config = Config::new().fragment(choices.of(&[7, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        let config = maybe_deflate(config, choices);
         let (_net, sockets) = pair(&sim, Net::new(run.model).capacity(capacity), [config.clone(), config]);
         let books = [shared(Ledger::default()), shared(Ledger::default())];
         for (end, socket) in sockets.into_iter().enumerate() {

@@ -21,7 +21,7 @@ mod kit;
 
 use std::future::Future;
 
-use ends::{FROM, Socket, enter, pair};
+use ends::{FROM, Socket, enter, maybe_deflate, pair};
 use kit::choices::Chooser;
 use kit::cut::{cut, cut_and_leak, yield_now};
 use kit::ledger::{self, Ledger, Sent};
@@ -139,6 +139,7 @@ fn sends_dropped_at_random_cut_nothing() {
         let capacity = if large { choices.of(&[2000, 9000]) } else { choices.of(&[6, 50, 300]) };
         let fragment = if large { choices.of(&[3000, 64 << 10]) } else { choices.of(&[10, 64 << 10]) };
         let config = Config::new().fragment(fragment).outbox(choices.of(&[1, 200, 64 << 10]));
+        let config = maybe_deflate(config, &choices);
         let (net, [server, client]) =
             pair(&sim, Net::new(run.model).capacity(capacity), [config.clone(), config]);
         let (ours, peer) = if end == 0 { (server, client) } else { (client, server) };
