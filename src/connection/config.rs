@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::Deflate;
+use crate::protocol::{Deflate, DeflateParams};
 
 /// Limits and deadlines of one connection.
 ///
@@ -160,5 +160,15 @@ impl Config {
     pub const fn deflate(mut self, deflate: Deflate) -> Self {
         self.deflate = Some(deflate);
         self
+    }
+
+    /// What is to be negotiated of permessage-deflate.
+    pub(crate) fn wanted(&self) -> Option<DeflateParams> {
+        self.deflate.map(|deflate| deflate.params())
+    }
+
+    /// Takes note of what was agreed on: from here on, `deflate` is that.
+    pub(crate) fn agree(&mut self, agreed: Option<DeflateParams>) {
+        self.deflate = self.deflate.zip(agreed).map(|(deflate, params)| deflate.with_params(params));
     }
 }
