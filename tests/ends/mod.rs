@@ -7,6 +7,7 @@
     reason = "each test binary compiles the whole module and uses a part of it"
 )]
 
+pub mod agree;
 pub mod talk;
 
 use unsync_websocket::{Config, Error, Incoming, Message, NoTimer, Role, WebSocket};
