@@ -13,6 +13,8 @@
 
 mod answers;
 mod deadline;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod driver;
 mod fields;
 mod limits;

@@ -11,6 +11,8 @@
 )]
 
 mod deadline;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod driver;
 mod limits;
 mod origin;
