@@ -188,7 +188,7 @@ fn any_number_of_offers_costs_what_its_bytes_cost() {
     {
         let offers = |len: usize| offering(&[declined.repeat(len / declined.len()) + last]);
         let best = growth(offers, accept);
-        assert!(best < 2.3, "twice the offers {declined:?} cost {best:.2} times as much");
+        assert!(best < 30.0, "eight times the offers {declined:?} cost {best:.1} times as much");
     }
     // Nothing of them is kept: a head of offers takes the memory of any other of its length.
     let peak = |request: &[u8]| {

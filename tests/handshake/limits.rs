@@ -116,7 +116,8 @@ fn the_cost_of_a_head_is_linear_byte_by_byte() {
     assert!(best < 2.3, "twice the bytes cost {best:.2} times as much");
 }
 
-/// How many times as long `work` takes with twice the `input`: about 2, if its cost is linear. The best of a few tries.
+/// How many times as long `work` takes with eight times the input: about 8 if its cost is linear, and 64 if it is quadratic. The
+/// best of a few tries.
 pub(crate) fn growth(input: impl Fn(usize) -> Vec<u8>, work: impl Fn(&[u8])) -> f64 {
     let time = |input: &[u8]| {
         let once = || {
@@ -126,17 +127,8 @@ pub(crate) fn growth(input: impl Fn(usize) -> Vec<u8>, work: impl Fn(&[u8])) -> 
         };
         (0..5).map(|_| once()).min().unwrap().as_secs_f64()
     };
-    let (one, two) = (input(128 << 10), input(256 << 10));
-    let tries = std::iter::repeat_with(|| time(&two) / time(&one)).take(10);
-    // One good try is enough.
-    let mut best = f64::INFINITY;
-    for ratio in tries {
-        best = best.min(ratio);
-        if best < 2.2 {
-            break;
-        }
-    }
-    best
+    let (small, large) = (input(32 << 10), input(256 << 10));
+    (0..3).map(|_| time(&large) / time(&small)).fold(f64::INFINITY, f64::min)
 }
 
 /// Parsers that looked at a list again for each of its members: websocket-extensions (CVE-2020-7662, CVE-2020-7663), ws
@@ -169,7 +161,7 @@ fn cve_2020_7662_and_cve_2021_32640_the_cost_of_a_list_is_linear() {
             let (wire, _) = Wire::of(request);
             let _ = block_on(Server::with_timer(wire, NoTimer).config(config.clone()).accept());
         });
-        assert!(best < 2.3, "twice the {name}: {begin}{piece}.. cost {best:.2} times as much");
+        assert!(best < 30.0, "eight times the {name}: {begin}{piece}.. cost {best:.1} times as much");
     }
 }
 
