@@ -23,6 +23,7 @@ mod open;
 mod ours;
 mod random;
 mod refusals;
+mod section_4_1;
 mod server;
 #[path = "../handshake/wire.rs"]
 mod wire;

@@ -17,6 +17,7 @@ mod driver;
 mod limits;
 mod origin;
 mod random;
+mod section_4_2;
 mod smuggling;
 #[cfg(feature = "async-io")]
 mod tcp;
