@@ -171,7 +171,6 @@ fn section_4_1_what_is_asked_for_is_what_was_given() {
     }
 }
 
-/// "The absence of such a field is equal to the null value returned by the server": no subprotocol is a good answer.
 #[test]
 fn section_4_1_the_server_need_not_choose_a_subprotocol() {
     for (lines, chosen) in [
