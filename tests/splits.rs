@@ -25,7 +25,7 @@ use kit::script::{Script, drive, each_cut_in_two_and_three, each_partition};
 use kit::slow::{self, BINARY, CLOSE, CONTINUATION, From, Limits, PING, PONG, TEXT};
 use unsync_websocket::{Config, Message};
 
-const LIMITS: Limits = Limits { max_message: 1000, max_frame: 600, max_fragments: 5 };
+const LIMITS: Limits = Limits { max_message: 1000, max_frame: 600, max_fragments: 5, deflate: None };
 
 /// Scripts of at most 16 bytes.
 fn short_scripts() -> Vec<(&'static str, From, Vec<u8>)> {

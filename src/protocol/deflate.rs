@@ -1,4 +1,20 @@
 //! permessage-deflate (RFC 7692): what is wanted of it, what was agreed on, and the two codecs.
+//!
+//! flate2's `Compress` and `Decompress` are used as they are: its stream wrappers insist on a final block, which
+//! never comes here (section 7.2).
+
+mod deflater;
+mod inflater;
+
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+
+use flate2::{Compress, Decompress};
+
+use super::{Inbound, Outbound};
+
+pub(crate) use deflater::{Deflater, Variants};
+pub(crate) use inflater::Inflater;
 
 /// What is wanted of permessage-deflate (RFC 7692), or what was agreed on.
 ///
@@ -133,6 +149,134 @@ const fn window_bits(bits: u8) -> u8 {
     }
 }
 
-/// What unpacks a compressed message.
-#[derive(Debug)]
-pub(crate) enum Inflater {}
+impl Inbound {
+    /// Takes compressed messages, as agreed on (RFC 7692).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{Event, Inbound, Limits, MessageKind};
+    /// use unsync_websocket::{Deflate, Role};
+    ///
+    /// let mut inbound = Inbound::new(Role::Client, Limits::default()).with_deflate(&Deflate::new());
+    /// // The compressed "Hello" of RFC 7692, section 7.2.3.1.
+    /// let mut input = &[0xC1, 0x07, 0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00][..];
+    /// assert_eq!(inbound.receive(&mut input)?, Some(Event::Message(MessageKind::Text)));
+    /// assert_eq!(inbound.payload(), b"Hello");
+    /// # Ok::<(), unsync_websocket::ProtocolError>(())
+    /// ```
+    #[must_use]
+    pub fn with_deflate(self, agreed: &Deflate) -> Self {
+        self.agree(Some(agreed))
+    }
+}
+
+impl Outbound {
+    /// Compresses messages, as agreed on (RFC 7692).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Deflate;
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    ///
+    /// let mut outbound = Outbound::server().with_deflate(&Deflate::new());
+    /// outbound.push(MessageKind::Text, &[b'a'; 2000]);
+    /// assert!(outbound.queued() < 50);
+    /// ```
+    #[must_use]
+    pub fn with_deflate(self, agreed: &Deflate) -> Self {
+        self.agree(Some(agreed))
+    }
+}
+
+thread_local! {
+    static THREAD: Codecs = const { Codecs::new() };
+}
+
+/// What a thread's connections share: whatever keeps nothing from one message to the next.
+struct Codecs {
+    decompress: Cell<Option<Decompress>>,
+    /// With their level and window bits, the last used first.
+    compress: Cell<Vec<(u32, u8, Compress)>>,
+    scratch: Cell<Vec<u8>>,
+}
+
+/// Compressors that a thread keeps: connections seldom agree on more than a few kinds.
+const COMPRESSORS: usize = 4;
+/// The largest scratch buffer that a thread keeps.
+const KEEP: usize = 64 << 10;
+
+impl Codecs {
+    const fn new() -> Self {
+        Self { decompress: Cell::new(None), compress: Cell::new(Vec::new()), scratch: Cell::new(Vec::new()) }
+    }
+
+    /// Lends the thread's decompressor, as new.
+    fn with_decompressor<R>(work: impl FnOnce(&mut Decompress) -> R) -> R {
+        // At the end of a thread, when its locals are gone, a connection may still be polled.
+        let kept = THREAD.try_with(|codecs| codecs.decompress.take()).ok().flatten();
+        let mut decompress = match kept {
+            Some(mut decompress) => {
+                decompress.reset(false);
+                decompress
+            }
+            None => Decompress::new(false),
+        };
+        let result = work(&mut decompress);
+        let _ended = THREAD.try_with(|codecs| codecs.decompress.set(Some(decompress)));
+        result
+    }
+
+    /// Lends the thread's compressor of this kind, as new.
+    fn with_compressor<R>(level: u32, bits: u8, work: impl FnOnce(&mut Compress) -> R) -> R {
+        let mut kept = THREAD.try_with(|codecs| codecs.compress.take()).unwrap_or_default();
+        let mut compress = match kept.iter().position(|kind| (kind.0, kind.1) == (level, bits)) {
+            Some(place) => {
+                let mut compress = kept.remove(place).2;
+                compress.reset();
+                compress
+            }
+            None => deflater::new_compressor(level, bits),
+        };
+        let result = work(&mut compress);
+        kept.insert(0, (level, bits, compress));
+        kept.truncate(COMPRESSORS);
+        let _ended = THREAD.try_with(|codecs| codecs.compress.set(kept));
+        result
+    }
+}
+
+/// A buffer for compressed bytes, on loan from the thread: nobody holds on to it for long.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Vec<u8>);
+
+impl Scratch {
+    fn borrow() -> Self {
+        Self(THREAD.try_with(|codecs| codecs.scratch.take()).unwrap_or_default())
+    }
+}
+
+impl Deref for Scratch {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.0);
+        if bytes.capacity() > 0 && bytes.capacity() <= KEEP {
+            bytes.clear();
+            let _ended = THREAD.try_with(|codecs| codecs.scratch.set(bytes));
+        }
+    }
+}

@@ -31,21 +31,42 @@ pub const fn role_facing(from: From) -> Role {
 
 /// The core that reads what `from` writes.
 pub fn inbound_facing(from: From, limits: Limits) -> Inbound {
-    let Limits { max_message, max_frame, max_fragments } = limits;
-    let limits = protocol::Limits {
+    let Limits { max_message, max_frame, max_fragments, .. } = limits;
+    let of_core = protocol::Limits {
         max_message: usize::try_from(max_message).unwrap_or(usize::MAX),
         max_frame: usize::try_from(max_frame).unwrap_or(usize::MAX),
         max_fragments: u32::try_from(max_fragments).unwrap_or(u32::MAX),
     };
-    Inbound::new(role_facing(from), limits)
+    let inbound = Inbound::new(role_facing(from), of_core);
+    match limits.deflate {
+        #[cfg(feature = "deflate")]
+        Some(window) => inbound.with_deflate(&deflate(window)),
+        _ => inbound,
+    }
+}
+
+/// Compression in which either side may look back so many bytes: 0, or a power of two from 256 to 32 KiB.
+#[cfg(feature = "deflate")]
+pub fn deflate(window: usize) -> unsync_websocket::Deflate {
+    let bits = if window == 0 { 15 } else { window.ilog2() as u8 };
+    unsync_websocket::Deflate::new()
+        .server_no_context_takeover(window == 0)
+        .client_no_context_takeover(window == 0)
+        .server_max_window_bits(bits)
+        .client_max_window_bits(bits)
 }
 
 pub fn config(limits: Limits) -> Config {
-    let Limits { max_message, max_frame, max_fragments } = limits;
-    Config::new()
+    let Limits { max_message, max_frame, max_fragments, .. } = limits;
+    let config = Config::new()
         .max_message(usize::try_from(max_message).unwrap_or(usize::MAX))
         .max_frame(usize::try_from(max_frame).unwrap_or(usize::MAX))
-        .max_fragments(u32::try_from(max_fragments).unwrap_or(u32::MAX))
+        .max_fragments(u32::try_from(max_fragments).unwrap_or(u32::MAX));
+    match limits.deflate {
+        #[cfg(feature = "deflate")]
+        Some(window) => config.deflate(deflate(window)),
+        _ => config,
+    }
 }
 
 /// All that `inbound` makes of the next bytes: what it tells, in the model's words, and the error that ended it.
@@ -84,6 +105,7 @@ pub fn rule(error: ProtocolError) -> &'static str {
         ProtocolError::UnexpectedContinuation => "continuation of nothing",
         ProtocolError::ExpectedContinuation { .. } => "new message inside a message",
         ProtocolError::InvalidUtf8 => "not UTF-8",
+        ProtocolError::InvalidDeflate => "not DEFLATE",
         ProtocolError::CloseTooShort => "Close with one byte",
         ProtocolError::CloseCode { .. } => "close code that may not travel",
         ProtocolError::FrameTooBig { .. } => "frame too big",

@@ -1,7 +1,9 @@
 //! RFC 6455 the slow and obvious way: bytes of one direction in, events and a verdict out.
 //!
 //! Written to be right by inspection: nothing is incremental, everything is copied, UTF-8 is judged by looking at
-//! the whole text so far with the standard library. No compression; so a reserved bit is always a fault.
+//! the whole text so far with the standard library. With [`Limits::deflate`] it takes compressed messages too, by [`inflate`].
+
+use super::inflate;
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +19,27 @@ pub struct Limits {
     pub max_message: u64,
     pub max_frame: u64,
     pub max_fragments: u64,
+    /// Whether messages may be compressed, and how many bytes of earlier ones they may then refer to.
+    pub deflate: Option<usize>,
 }
 
 impl Limits {
-    pub const NONE: Self = Self { max_message: u64::MAX, max_frame: u64::MAX, max_fragments: u64::MAX };
+    pub const NONE: Self =
+        Self { max_message: u64::MAX, max_frame: u64::MAX, max_fragments: u64::MAX, deflate: None };
+
+    /// No limits, and compression with a window of as many bytes; 0 for one that forgets.
+    pub const fn with_deflate(self, window: usize) -> Self {
+        Self { deflate: Some(window), ..self }
+    }
+}
+
+/// A message under way.
+struct Message {
+    opcode: u8,
+    /// What has come of it, compressed if it is.
+    payload: Vec<u8>,
+    frames: u64,
+    compressed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +81,14 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     pub fin: bool,
+    pub rsv1: bool,
     pub opcode: u8,
     /// Unmasked.
     pub payload: Vec<u8>,
 }
+
+/// The first of the reserved bits, as one of the three.
+const RSV1: u8 = 4;
 
 pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
@@ -99,15 +122,16 @@ struct Header {
 pub fn read(from: From, limits: Limits, bytes: &[u8]) -> Seen {
     let mut seen =
         Seen { events: Vec::new(), verdict: Verdict::Open, frames: Vec::new(), broken: Vec::new() };
-    // The message under way: its opcode, its payload so far, its frames so far.
-    let mut message: Option<(u8, Vec<u8>, u64)> = None;
+    let mut message: Option<Message> = None;
+    // What compressed messages came to.
+    let mut history = Vec::new();
     let mut rest = bytes;
     loop {
         seen.verdict = if message.is_some() { Verdict::InMessage } else { Verdict::Open };
         if rest.is_empty() {
             return seen;
         }
-        match step(from, limits, rest, &mut message, &mut seen) {
+        match step(from, limits, rest, &mut message, &mut history, &mut seen) {
             Ok(Some(used)) => {
                 rest = &rest[used..];
                 if let Some(Event::Close(_)) = seen.events.last() {
@@ -135,13 +159,14 @@ fn step(
     from: From,
     limits: Limits,
     bytes: &[u8],
-    message: &mut Option<(u8, Vec<u8>, u64)>,
+    message: &mut Option<Message>,
+    history: &mut Vec<u8>,
     seen: &mut Seen,
 ) -> Result<Option<usize>, Vec<Broken>> {
     let Some(header) = header(bytes) else {
         return Ok(None);
     };
-    let mut faults = faults_of_header(from, &header, message.is_some());
+    let mut faults = faults_of_header(from, limits, &header, message.is_some());
     if faults.is_empty() && header.opcode < 8 {
         faults = faults_of_size(limits, &header, message.as_ref());
     }
@@ -153,7 +178,8 @@ fn step(
     let whole = body.len() as u64 >= header.payload_len;
     let body = if whole { &body[..header.payload_len as usize] } else { body };
     let payload = unmask(header.key, body);
-    let frame = Frame { fin: header.fin, opcode: header.opcode, payload: payload.clone() };
+    let rsv1 = header.rsv == RSV1;
+    let frame = Frame { fin: header.fin, rsv1, opcode: header.opcode, payload: payload.clone() };
 
     if header.opcode >= 8 {
         if !whole {
@@ -164,27 +190,50 @@ fn step(
         return Ok(Some(header.header_len + body.len()));
     }
 
-    let (kind, mut all, count) = match message.take() {
-        Some((kind, so_far, count)) => (kind, so_far, count),
-        None => (header.opcode, Vec::new(), 0),
-    };
-    all.extend(payload);
+    let mut under_way = message.take().unwrap_or(Message {
+        opcode: header.opcode,
+        payload: Vec::new(),
+        frames: 0,
+        compressed: rsv1,
+    });
+    under_way.payload.extend(payload);
+    under_way.frames += 1;
     let last = whole && header.fin;
-    if kind == TEXT {
-        judge_text(&all, last).map_err(|broken| vec![broken])?;
+    if under_way.opcode == TEXT && !under_way.compressed {
+        judge_text(&under_way.payload, last).map_err(|broken| vec![broken])?;
     }
     if !whole {
         return Ok(None);
     }
     seen.frames.push(frame);
-    if !last {
-        *message = Some((kind, all, count + 1));
-    } else if kind == TEXT {
-        seen.events.push(Event::Text(String::from_utf8(all).expect("judged")));
+    if last {
+        seen.events.push(finish(limits, under_way, history).map_err(|broken| vec![broken])?);
     } else {
-        seen.events.push(Event::Binary(all));
+        *message = Some(under_way);
     }
     Ok(Some(header.header_len + body.len()))
+}
+
+/// What a whole message is, after RFC 7692, section 7.2.2, if it is compressed.
+fn finish(limits: Limits, message: Message, history: &mut Vec<u8>) -> Result<Event, Broken> {
+    let mut data = message.payload;
+    if let Some(window) = limits.deflate.filter(|_| message.compressed) {
+        let reachable = &history[history.len().saturating_sub(window)..];
+        // No bytes at all are what some make of an empty message.
+        data = match data.as_slice() {
+            [] => Vec::new(),
+            _ => inflate::message(&data, reachable).ok_or(broken(1007, "not DEFLATE"))?.data,
+        };
+        history.extend(&data);
+        if data.len() as u64 > limits.max_message {
+            return Err(broken(1009, "message too big"));
+        }
+    }
+    if message.opcode == BINARY {
+        return Ok(Event::Binary(data));
+    }
+    judge_text(&data, true)?;
+    Ok(Event::Text(String::from_utf8(data).expect("judged")))
 }
 
 /// Section 5.2. `None` while it is not whole: a header is judged as one.
@@ -213,11 +262,13 @@ fn header(bytes: &[u8]) -> Option<Header> {
 }
 
 /// What no size and no payload could make good (sections 5.1, 5.2, 5.4, 5.5).
-fn faults_of_header(from: From, header: &Header, in_message: bool) -> Vec<Broken> {
+fn faults_of_header(from: From, limits: Limits, header: &Header, in_message: bool) -> Vec<Broken> {
     let Header { fin, rsv, opcode, short_len, payload_len, .. } = *header;
     let control = opcode >= 8;
+    // RFC 7692, section 6: of the reserved bits the first, and on the first frame of a message.
+    let may_be_compressed = limits.deflate.is_some() && rsv == RSV1 && matches!(opcode, TEXT | BINARY);
     let rules = [
-        (rsv != 0, "reserved bit"),
+        (rsv != 0 && !may_be_compressed, "reserved bit"),
         (short_len == 126 && payload_len < 126, "length not minimal"),
         (short_len == 127 && payload_len < 65536, "length not minimal"),
         (payload_len >= 1 << 63, "length with the top bit"),
@@ -233,12 +284,19 @@ fn faults_of_header(from: From, header: &Header, in_message: bool) -> Vec<Broken
 }
 
 /// Section 10.4, for data frames.
-fn faults_of_size(limits: Limits, header: &Header, message: Option<&(u8, Vec<u8>, u64)>) -> Vec<Broken> {
-    let (so_far, count) = message.map_or((0, 0), |(_, payload, count)| (payload.len() as u64, *count));
+fn faults_of_size(limits: Limits, header: &Header, message: Option<&Message>) -> Vec<Broken> {
+    let (so_far, frames) = message.map_or((0, 0), |message| (message.payload.len() as u64, message.frames));
+    let Limits { mut max_message, mut max_frame, max_fragments, .. } = limits;
+    if message.map_or(header.rsv == RSV1, |message| message.compressed) {
+        // What cannot be shrunk may have grown.
+        let slack = max_message / 8 + 64;
+        max_frame = if max_frame < max_message { max_frame } else { u64::MAX };
+        max_message = max_message.saturating_add(slack);
+    }
     let rules = [
-        (count + 1 > limits.max_fragments, "too many fragments"),
-        (header.payload_len > limits.max_frame, "frame too big"),
-        (so_far.saturating_add(header.payload_len) > limits.max_message, "message too big"),
+        (frames + 1 > max_fragments, "too many fragments"),
+        (header.payload_len > max_frame, "frame too big"),
+        (so_far.saturating_add(header.payload_len) > max_message, "message too big"),
     ];
     rules.into_iter().filter(|(is_broken, _)| *is_broken).map(|(_, rule)| broken(1009, rule)).collect()
 }
