@@ -60,7 +60,8 @@ const LENGTHS: [(usize, u64); 24] = [
 const FILLS: [&[u8]; 3] = [b"aa", b"\xac ", b"\x03\xe8"];
 
 /// Two sets of limits: none, and some that the lengths go beyond.
-const LIMITS: [Limits; 2] = [Limits::NONE, Limits { max_message: 402, max_frame: 300, max_fragments: 2 }];
+const LIMITS: [Limits; 2] =
+    [Limits::NONE, Limits { max_message: 402, max_frame: 300, max_fragments: 2, deflate: None }];
 
 fn header(first: u8, is_masked: bool, form: usize, len: u64) -> Vec<u8> {
     let short = match form {
