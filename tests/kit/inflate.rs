@@ -1,5 +1,7 @@
 //! DEFLATE (RFC 1951) the slow and obvious way: a bit at a time, with every distance looked at.
 
+use std::cmp::Ordering;
+
 /// What a compressed message came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inflated {
@@ -39,8 +41,10 @@ pub fn message(payload: &[u8], history: &[u8]) -> Option<Inflated> {
             // The stream ends; another may begin at the next byte, which cannot refer to this one.
             bits.to_byte();
             reachable = 0;
-            if bits.at / 8 >= payload.len() {
-                break;
+            match (bits.at / 8).cmp(&payload.len()) {
+                Ordering::Less => {}
+                Ordering::Equal => break,
+                Ordering::Greater => return None,
             }
         }
         if bits.at == bytes.len() * 8 {
@@ -130,7 +134,15 @@ fn dynamic_lengths(bits: &mut Bits<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
         return None;
     }
     let distances = lengths.split_off(literals);
-    Some((lengths, distances))
+    // A message without references needs no code for distances, and one with a single distance has one of one bit.
+    let few = distances.iter().all(|len| *len <= 1) && distances.iter().filter(|len| **len == 1).count() <= 1;
+    let is_complete = complete(&of_lengths) && complete(&lengths) && (few || complete(&distances));
+    is_complete.then_some((lengths, distances))
+}
+
+/// Whether a code with these lengths has a meaning for all bits, and one only (section 3.2.2).
+fn complete(lengths: &[u8]) -> bool {
+    lengths.iter().filter(|len| **len > 0).map(|len| 1_u32 << (15 - len)).sum::<u32>() == 1 << 15
 }
 
 fn codes(
