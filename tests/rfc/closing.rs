@@ -24,11 +24,11 @@ impl MaskingKeys for Zeros {
 fn may_travel(code: u16) -> bool {
     match code {
         0..1000 => false,
-        1000 | 1001 | 1002 | 1003 => true,
-        1004 | 1005 | 1006 => false,
-        1007 | 1008 | 1009 | 1010 | 1011 => true,
+        1000..=1003 => true,
+        1004..=1006 => false,
+        1007..=1011 => true,
         // Registered with IANA since: service restart, try again later, bad gateway.
-        1012 | 1013 | 1014 => true,
+        1012..=1014 => true,
         1015 => false,
         1016..3000 => false,
         3000..5000 => true,
@@ -219,7 +219,7 @@ fn section_5_5_1_of_two_closes_and_of_all_that_follows_a_close_only_the_first_co
                 // What comes in a later read is not answered either.
                 let together = answers(from, &[&close, &after]);
                 assert_eq!(wire::close_code(&wire::check_closed(us, &together)), Some(1001));
-                let pings = usize::from(start.len() > 0 && start[0] == 0x89);
+                let pings = usize::from(start.first() == Some(&0x89));
                 assert_eq!(slow::read(us, Limits::NONE, &together).frames.len(), pings + 1);
             }
         }

@@ -3,6 +3,7 @@
 //! * [`framing`]: masks, reserved bits and opcodes, the forms of a length, fragments, control frames (sections 5.1 to 5.5).
 //! * [`closing`]: every close code both ways, reasons, what follows a Close (sections 5.5.1 and 7).
 //! * [`text`]: UTF-8 over every cut, and its first bad octet (section 8.1).
+//! * `deflate`: compressed messages that are none, or too much, or look so (RFC 7692), with the feature of that name.
 //! * [`every`]: every opcode, reserved bit, FIN, MASK, length, role and state of the reader, against the slow model (T4).
 //!
 //! The core is asked first (`Inbound`, `Outbound`); where the peer sees the answer, a whole connection is, and what it wrote is
@@ -16,10 +17,13 @@
     clippy::as_conversions,
     clippy::cast_possible_truncation,
     clippy::mem_forget,
+    clippy::string_slice,
     reason = "tests say what they expect by failing"
 )]
 
 mod closing;
+#[cfg(feature = "deflate")]
+mod deflate;
 #[path = "../ends/mod.rs"]
 mod ends;
 mod every;
