@@ -26,7 +26,8 @@ pub fn message(payload: &[u8], history: &[u8]) -> Option<Inflated> {
     loop {
         let last = bits.take(1)? == 1;
         let start = window.len();
-        match bits.take(2)? {
+        let kind = bits.take(2)?;
+        match kind {
             0 => stored(&mut bits, &mut window)?,
             1 => codes(&mut bits, &mut window, reachable, &fixed_lengths(), &[5; 30], &mut inflated)?,
             2 => {
@@ -48,6 +49,11 @@ pub fn message(payload: &[u8], history: &[u8]) -> Option<Inflated> {
             }
         }
         if bits.at == bytes.len() * 8 {
+            // What its sender left out ends an empty stored block; where a longer one swallows it, the message was cut.
+            let is_empty_stored = kind == 0 && window.len() == start;
+            if !is_empty_stored {
+                return None;
+            }
             break;
         }
     }
