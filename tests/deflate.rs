@@ -15,9 +15,18 @@
 mod ends;
 mod kit;
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use ends::agree::Stream;
-use futures_lite::future::block_on;
+use ends::talk::Talk;
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::future::{block_on, poll_once};
 use kit::inflate;
+use kit::net::Config as Net;
+use kit::runs::each_seed_and_model;
+use kit::sim::Sim;
 use kit::slow::{self, Event, From, Limits};
 use proptest::prelude::*;
 use unsync_websocket::protocol::{self, Inbound, MaskingKeys, MessageKind, Outbound};
@@ -87,14 +96,15 @@ fn section_7_2_3_5_two_blocks() {
 
 #[test]
 fn section_7_2_3_6_an_empty_message() {
-    let empty = Event::Text(String::new());
-    assert_eq!(read(0, compressed(&[0x00])), [empty.clone()]);
+    let empty = [Event::Text(String::new())];
+    assert_eq!(read(0, compressed(&[0x00])), empty);
     // What Python's websockets sends for its second empty message: its compressor has nothing to add to its last flush.
-    assert_eq!(read(0, compressed(&[])), [empty.clone()]);
+    assert_eq!(read(0, compressed(&[])), empty);
     let between =
         [compressed(&[0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00]), compressed(&[]), compressed(&[0x00])];
     let after = compressed(&[0xF2, 0x00, 0x11, 0x00, 0x00]);
     let bytes = [between.concat(), after].concat();
+    let [empty] = empty;
     assert_eq!(read(32 << 10, bytes), [hello(), empty.clone(), empty, hello()]);
 }
 
@@ -453,31 +463,62 @@ async fn echo(socket: &mut Socket, count: usize) {
     }
 }
 
+/// A peer that says no more, and takes whatever it is told.
+struct Quiet;
+
+impl AsyncRead for Quiet {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Quiet {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Bytes of the heap that each of 100 idle connections holds, after one message of 16 KiB each way.
+fn idle_bytes(deflate: Option<Deflate>) -> usize {
+    let message = json(1, 16 << 10);
+    let wire = client_wire(deflate.unwrap_or(Deflate::new().threshold(usize::MAX)), &[message]);
+    let make = || {
+        let config = deflate.map_or(Config::new(), |deflate| Config::new().deflate(deflate));
+        let mut socket = WebSocket::with_timer(Quiet, Role::Server, config, wire.clone(), NoTimer);
+        block_on(async {
+            match socket.receiver.receive().await.unwrap() {
+                Incoming::Message(message) => socket.sender.send(message).await.unwrap(),
+                other => panic!("{other:?}"),
+            }
+            assert!(poll_once(socket.receiver.receive()).await.is_none());
+        });
+        socket
+    };
+    let first: Vec<_> = (0..10).map(|_| make()).collect(); // What the thread keeps for all is made here.
+    let mut sockets = Vec::with_capacity(100);
+    let scope = Scope::new();
+    sockets.extend((0..100).map(|_| make()));
+    let live = scope.live();
+    drop((first, sockets));
+    usize::try_from(live).unwrap() / 100
+}
+
 #[test]
 fn an_idle_connection_that_forgets_costs_what_one_without_compression_does() {
-    // One message each way, then nothing. The stream is one that never says that nothing comes, so the end stands for it.
-    let bytes_each = |deflate: Option<Deflate>| {
-        let wire = client_wire(deflate.unwrap_or(Deflate::new().threshold(usize::MAX)), &[json(1, 16 << 10)]);
-        let make = || {
-            let mut socket = reader(deflate, wire.clone());
-            block_on(async {
-                echo(&mut socket, 1).await;
-                assert!(socket.receiver.receive().await.is_err());
-            });
-            socket
-        };
-        let first = make(); // What the thread keeps is made here.
-        let scope = Scope::new();
-        let sockets: Vec<Socket> = (0..100).map(|_| make()).collect();
-        let streams: usize = sockets.iter().map(|_| 0).sum();
-        let live = scope.live() as usize - streams;
-        drop((first, sockets));
-        live / 100
-    };
-    let plain = bytes_each(None);
-    let forgets = bytes_each(Some(Deflate::new()));
-    println!("bytes of an idle connection: {plain} without compression, {forgets} with, forgetting");
-    assert!(forgets <= plain + 200, "{forgets} bytes against {plain}");
+    let plain = idle_bytes(None);
+    let forgets = idle_bytes(Some(Deflate::new()));
+    let remembers = Deflate::new().server_no_context_takeover(false).client_no_context_takeover(false);
+    let remembers = idle_bytes(Some(remembers));
+    println!("heap of an idle connection: {plain} plain, {forgets} forgetting, {remembers} with contexts");
+    assert!(forgets <= plain + 128, "{forgets} bytes against {plain}");
 }
 
 #[test]
@@ -565,4 +606,20 @@ fn messages_cross_two_connections_with_every_setting() {
             assert_eq!(Message::from(&data), Message::from(message));
         }
     }
+}
+
+#[test]
+fn conversations_over_any_transport_come_to_their_end() {
+    each_seed_and_model("conversations_over_any_transport_come_to_their_end", 300, |run| {
+        let sim = Sim::new(run);
+        let choices = sim.choices();
+        let talk = Talk::chosen(choices, 3000);
+        let deflate = ends::agree::deflate(choices.of(&[0, 256, 32 << 10]));
+        let deflate = deflate.threshold(choices.of(&[0, 500])).level(choices.of(&[1, 6]));
+        let (outbox, fragment) = (choices.of(&[1, 100, 64 << 10]), choices.of(&[10, 64 << 10]));
+        let config = Config::new().outbox(outbox).fragment(fragment).deflate(deflate);
+        let net = Net::new(run.model).capacity(choices.of(&[16, 40, 300]));
+        run.trace.say(format!("{talk:?}, outbox {outbox}, fragment {fragment}, {deflate:?}, {net:?}"));
+        talk.run(&sim, net, [config.clone(), config]);
+    });
 }

@@ -78,7 +78,7 @@ impl Block {
     /// A number, its lowest bit first.
     fn bits(mut self, value: usize, count: usize) -> Self {
         for place in 0..count {
-            if self.bits % 8 == 0 {
+            if self.bits.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             *self.bytes.last_mut().unwrap() |= ((value >> place & 1) as u8) << (self.bits % 8);
