@@ -15,8 +15,13 @@
 mod ends;
 mod kit;
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use ends::agree::Stream;
-use futures_lite::future::block_on;
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::future::{block_on, poll_once};
 use kit::inflate;
 use kit::slow::{self, Event, From, Limits};
 use proptest::prelude::*;
@@ -453,31 +458,62 @@ async fn echo(socket: &mut Socket, count: usize) {
     }
 }
 
+/// A peer that says no more, and takes whatever it is told.
+struct Quiet;
+
+impl AsyncRead for Quiet {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Quiet {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Bytes of the heap that each of 100 idle connections holds, after one message of 16 KiB each way.
+fn idle_bytes(deflate: Option<Deflate>) -> usize {
+    let message = json(1, 16 << 10);
+    let wire = client_wire(deflate.unwrap_or(Deflate::new().threshold(usize::MAX)), &[message]);
+    let make = || {
+        let config = deflate.map_or(Config::new(), |deflate| Config::new().deflate(deflate));
+        let mut socket = WebSocket::with_timer(Quiet, Role::Server, config, wire.clone(), NoTimer);
+        block_on(async {
+            match socket.receiver.receive().await.unwrap() {
+                Incoming::Message(message) => socket.sender.send(message).await.unwrap(),
+                other => panic!("{other:?}"),
+            }
+            assert!(poll_once(socket.receiver.receive()).await.is_none());
+        });
+        socket
+    };
+    let first: Vec<_> = (0..10).map(|_| make()).collect(); // What the thread keeps for all is made here.
+    let mut sockets = Vec::with_capacity(100);
+    let scope = Scope::new();
+    sockets.extend((0..100).map(|_| make()));
+    let live = scope.live();
+    drop((first, sockets));
+    usize::try_from(live).unwrap() / 100
+}
+
 #[test]
 fn an_idle_connection_that_forgets_costs_what_one_without_compression_does() {
-    // One message each way, then nothing. The stream is one that never says that nothing comes, so the end stands for it.
-    let bytes_each = |deflate: Option<Deflate>| {
-        let wire = client_wire(deflate.unwrap_or(Deflate::new().threshold(usize::MAX)), &[json(1, 16 << 10)]);
-        let make = || {
-            let mut socket = reader(deflate, wire.clone());
-            block_on(async {
-                echo(&mut socket, 1).await;
-                assert!(socket.receiver.receive().await.is_err());
-            });
-            socket
-        };
-        let first = make(); // What the thread keeps is made here.
-        let scope = Scope::new();
-        let sockets: Vec<Socket> = (0..100).map(|_| make()).collect();
-        let streams: usize = sockets.iter().map(|_| 0).sum();
-        let live = scope.live() as usize - streams;
-        drop((first, sockets));
-        live / 100
-    };
-    let plain = bytes_each(None);
-    let forgets = bytes_each(Some(Deflate::new()));
-    println!("bytes of an idle connection: {plain} without compression, {forgets} with, forgetting");
-    assert!(forgets <= plain + 200, "{forgets} bytes against {plain}");
+    let plain = idle_bytes(None);
+    let forgets = idle_bytes(Some(Deflate::new()));
+    let remembers = Deflate::new().server_no_context_takeover(false).client_no_context_takeover(false);
+    let remembers = idle_bytes(Some(remembers));
+    println!("heap of an idle connection: {plain} plain, {forgets} forgetting, {remembers} with contexts");
+    assert!(forgets <= plain + 128, "{forgets} bytes against {plain}");
 }
 
 #[test]

@@ -7,7 +7,6 @@ mod deflater;
 mod inflater;
 
 use std::cell::Cell;
-use std::ops::{Deref, DerefMut};
 
 use flate2::{Compress, Decompress};
 
@@ -199,17 +198,14 @@ struct Codecs {
     decompress: Cell<Option<Decompress>>,
     /// With their level and window bits, the last used first.
     compress: Cell<Vec<(u32, u8, Compress)>>,
-    scratch: Cell<Vec<u8>>,
 }
 
 /// Compressors that a thread keeps: connections seldom agree on more than a few kinds.
 const COMPRESSORS: usize = 4;
-/// The largest scratch buffer that a thread keeps.
-const KEEP: usize = 64 << 10;
 
 impl Codecs {
     const fn new() -> Self {
-        Self { decompress: Cell::new(None), compress: Cell::new(Vec::new()), scratch: Cell::new(Vec::new()) }
+        Self { decompress: Cell::new(None), compress: Cell::new(Vec::new()) }
     }
 
     /// Lends the thread's decompressor, as new.
@@ -244,39 +240,5 @@ impl Codecs {
         kept.truncate(COMPRESSORS);
         let _ended = THREAD.try_with(|codecs| codecs.compress.set(kept));
         result
-    }
-}
-
-/// A buffer for compressed bytes, on loan from the thread: nobody holds on to it for long.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch(Vec<u8>);
-
-impl Scratch {
-    fn borrow() -> Self {
-        Self(THREAD.try_with(|codecs| codecs.scratch.take()).unwrap_or_default())
-    }
-}
-
-impl Deref for Scratch {
-    type Target = Vec<u8>;
-
-    fn deref(&self) -> &Vec<u8> {
-        &self.0
-    }
-}
-
-impl DerefMut for Scratch {
-    fn deref_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0);
-        if bytes.capacity() > 0 && bytes.capacity() <= KEEP {
-            bytes.clear();
-            let _ended = THREAD.try_with(|codecs| codecs.scratch.set(bytes));
-        }
     }
 }

@@ -8,7 +8,7 @@
 //! It knows nothing of what is to be sent in answer: that is for whoever reads the events.
 
 use super::deflate::{Deflate, Inflater};
-use super::{CloseFrame, FrameHeader, Mask, OpCode, ProtocolError, Role, Utf8Validator};
+use super::{CloseFrame, FrameHeader, Mask, OpCode, ProtocolError, Role, Utf8Validator, spare};
 
 /// How much a peer may send us at once (RFC 6455, section 10.4).
 ///
@@ -157,9 +157,6 @@ enum Shown {
     Control,
 }
 
-/// Buffers above this are given back when they fall empty and the connection waits.
-const KEEP: usize = 4096;
-
 impl Inbound {
     /// The receiving side of an endpoint that acts as `role`, at the start of the stream.
     #[must_use]
@@ -238,11 +235,13 @@ impl Inbound {
         }
     }
 
-    /// Forgets the last event's payload and gives back memory that is not needed while nothing arrives.
+    /// Forgets the last event's payload, and hands its buffer to whichever connection of the thread needs one next.
     pub fn release_memory(&mut self) {
         self.forget_shown();
-        if self.message.is_empty() && self.message.capacity() > KEEP {
-            self.message = Vec::new();
+        for buffer in [&mut self.message, &mut self.control] {
+            if buffer.is_empty() {
+                spare::give(std::mem::take(buffer));
+            }
         }
     }
 
@@ -320,6 +319,9 @@ impl Inbound {
                                 return event.map(Some);
                             }
                             _ => {
+                                if self.message.capacity() == 0 {
+                                    self.message = spare::take();
+                                }
                                 let start = self.message.len();
                                 copy(&mut self.message);
                                 assembly.extend(self.message.get(start..).unwrap_or_default())?;
@@ -411,7 +413,7 @@ impl Inbound {
     /// No message follows.
     fn end_stream(&mut self) {
         self.assembly = None;
-        self.message = Vec::new();
+        spare::give(std::mem::take(&mut self.message));
         if let Some(inflater) = &mut self.inflater {
             inflater.release();
         }
@@ -445,6 +447,9 @@ impl Inbound {
     fn message_event(&mut self) -> Result<Event, ProtocolError> {
         let Some(mut assembly) = self.assembly.take() else { return Ok(Event::Fragment) };
         if let Some(inflater) = self.inflater.as_mut().filter(|_| assembly.compressed) {
+            if self.message.capacity() == 0 {
+                self.message = spare::take();
+            }
             inflater.finish(&mut self.message, self.limits.max_message)?;
             assembly.extend(&self.message)?;
         }

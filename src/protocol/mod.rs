@@ -12,6 +12,7 @@ mod header;
 mod inbound;
 mod mask;
 mod outbound;
+mod spare;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame};

@@ -17,13 +17,13 @@ use std::rc::Rc;
 
 use super::deflate::{Deflate, Deflater, Variants};
 use super::header::MAX_CONTROL;
-use super::{CloseFrame, EncodedHeader, FrameHeader, Mask, MaskingKeys, MessageKind, OpCode, Role};
+use super::{CloseFrame, EncodedHeader, FrameHeader, Mask, MaskingKeys, MessageKind, OpCode, Role, spare};
 
 /// Frames up to this size are copied into the outbox even if they could be shared: a short copy costs less than
 /// a piece of its own in the write.
 const COPY: usize = 1024;
-/// An empty outbox keeps a buffer up to this size.
-const KEEP: usize = 4096;
+/// Chunks up to this size are joined while they wait.
+const SHORT: usize = 4096;
 /// Pieces that one write is given at most.
 const SLICES: usize = 16;
 
@@ -258,6 +258,13 @@ impl Chunk {
         written.saturating_sub(taken)
     }
 
+    /// All of it has been written.
+    fn recycle(self) {
+        if let Self::Frames { bytes, .. } = self {
+            spare::give(bytes);
+        }
+    }
+
     /// Drops all frames of which nothing has been written.
     fn cut(&mut self) {
         match self {
@@ -441,7 +448,10 @@ impl Outbound {
     pub fn push(&mut self, kind: MessageKind, payload: &[u8]) {
         let deflater = self.deflater.as_mut().filter(|deflater| deflater.wants(payload.len()));
         match deflater.filter(|_| matches!(self.closing, Closing::Open)).and_then(|it| it.deflate(payload)) {
-            Some(packed) => self.fragments(kind, true, &packed),
+            Some(packed) => {
+                self.fragments(kind, true, &packed);
+                spare::give(packed);
+            }
             None => self.fragments(kind, false, payload),
         }
     }
@@ -493,6 +503,7 @@ impl Outbound {
             let head = Head { rsv1: packed.is_some(), ..Head::whole(frame.kind.opcode()) };
             self.append(head, payload_of(bytes));
         } else if bytes.len() <= COPY {
+            self.fill_tail();
             self.tail.extend_from_slice(bytes);
             self.queued = self.queued.saturating_add(bytes.len());
         } else {
@@ -561,7 +572,7 @@ impl Outbound {
             _ => None,
         };
         self.ready.clear();
-        self.tail = Vec::new();
+        spare::give(std::mem::take(&mut self.tail));
         self.pong = None;
         match &mut self.direct {
             // The fragment that has begun is the last; the header that it had never says so.
@@ -640,7 +651,7 @@ impl Outbound {
         // The usual case: one buffer, all of it written.
         if more.is_empty() && first.unwritten().len() <= written {
             self.place = Place::Boundary;
-            return self.recycle(first);
+            return first.recycle();
         }
         if written == 0
             && let Chunk::Pong { bytes, at: 0 } = first
@@ -654,7 +665,9 @@ impl Outbound {
             if !chunk.unwritten().is_empty() {
                 break;
             }
-            more.pop_front();
+            if let Some(written) = more.pop_front() {
+                written.recycle();
+            }
         }
         self.place = match more.front() {
             Some(Chunk::Frames { at: 0, .. } | Chunk::Shared { at: 0, .. }) | None => Place::Boundary,
@@ -676,17 +689,6 @@ impl Outbound {
         }
     }
 
-    /// Keeps a buffer that has been written for the next frames, if it is small.
-    fn recycle(&mut self, chunk: Chunk) {
-        if let Chunk::Frames { mut bytes, .. } = chunk
-            && self.tail.capacity() == 0
-            && bytes.capacity() <= KEEP
-        {
-            bytes.clear();
-            self.tail = bytes;
-        }
-    }
-
     /// Ends the chunk that is being filled. A short one joins the one before it: frames that come one by one while nothing can be
     /// written must not cost a buffer each.
     fn seal(&mut self) {
@@ -695,15 +697,24 @@ impl Outbound {
         }
         let tail = std::mem::take(&mut self.tail);
         match self.ready.back_mut() {
-            Some(Chunk::Frames { bytes, .. }) if bytes.len().saturating_add(tail.len()) <= KEEP => {
+            Some(Chunk::Frames { bytes, .. }) if bytes.len().saturating_add(tail.len()) <= SHORT => {
                 bytes.extend_from_slice(&tail);
+                spare::give(tail);
             }
             _ => self.ready.push_back(Chunk::Frames { bytes: tail, at: 0 }),
         }
     }
 
+    /// Sees to it that the chunk that is being filled has a buffer.
+    fn fill_tail(&mut self) {
+        if self.tail.capacity() == 0 {
+            self.tail = spare::take();
+        }
+    }
+
     /// Encodes one frame at the end of the outbox.
     fn append(&mut self, head: Head, payload: &[u8]) {
+        self.fill_tail();
         let before = self.tail.len();
         encode(head, payload, self.keys.as_deref_mut(), &mut self.tail);
         self.queued = self.queued.saturating_add(self.tail.len().saturating_sub(before));

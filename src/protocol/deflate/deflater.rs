@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use flate2::{Compress, Compression, FlushCompress};
 
-use super::super::Role;
-use super::{Codecs, Deflate, Scratch};
+use super::super::{Role, spare};
+use super::{Codecs, Deflate};
 
 /// What the sender leaves out: the end of the empty stored block that a flush makes.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
@@ -54,8 +54,8 @@ impl Deflater {
         len > 0 && len >= self.threshold
     }
 
-    /// The compressed form of a message that it [`wants`](Self::wants); `None` where that is not shorter.
-    pub(crate) fn deflate(&mut self, payload: &[u8]) -> Option<Scratch> {
+    /// The compressed form of a message that it [`wants`](Self::wants), in a spare buffer; `None` where that is not shorter.
+    pub(crate) fn deflate(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let &mut Self { level, bits, .. } = self;
         match &mut self.context {
             Context::Message => deflate_alone(level, bits, payload),
@@ -76,13 +76,17 @@ pub(super) fn new_compressor(level: u32, bits: u8) -> Compress {
     Compress::new_with_window_bits(Compression::new(level), false, bits.clamp(SMALLEST, 15))
 }
 
-fn deflate_alone(level: u32, bits: u8, payload: &[u8]) -> Option<Scratch> {
+fn deflate_alone(level: u32, bits: u8, payload: &[u8]) -> Option<Vec<u8>> {
     let packed = Codecs::with_compressor(level, bits, |compress| deflate(compress, payload))?;
-    (packed.len() < payload.len()).then_some(packed)
+    if packed.len() < payload.len() {
+        return Some(packed);
+    }
+    spare::give(packed);
+    None
 }
 
-fn deflate(compress: &mut Compress, payload: &[u8]) -> Option<Scratch> {
-    let mut packed = Scratch::borrow();
+fn deflate(compress: &mut Compress, payload: &[u8]) -> Option<Vec<u8>> {
+    let mut packed = spare::take();
     let mut input = payload;
     loop {
         // As much as it can come to, so that one step is enough.
@@ -124,6 +128,12 @@ impl Variants {
         }
         let all = self.0.get_or_init(Default::default);
         let variant = all.get(usize::from(bits.saturating_sub(SMALLEST)))?;
-        variant.get_or_init(|| deflate_alone(level, bits, payload).map(|packed| encode(&packed))).as_ref()
+        let encoded = || {
+            let packed = deflate_alone(level, bits, payload)?;
+            let frame = encode(&packed);
+            spare::give(packed);
+            Some(frame)
+        };
+        variant.get_or_init(encoded).as_ref()
     }
 }

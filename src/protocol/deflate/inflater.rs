@@ -6,8 +6,8 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::super::{ProtocolError, Role};
-use super::{Codecs, Deflate, Scratch};
+use super::super::{ProtocolError, Role, spare};
+use super::{Codecs, Deflate};
 
 /// What the sender left out, the end of an empty stored block; and behind it an empty final block, which the decompressor must
 /// find exactly here. Where it does not, the message was cut short.
@@ -18,7 +18,7 @@ const STEP: usize = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct Inflater {
     /// What has come of the present message, compressed.
-    packed: Scratch,
+    packed: Vec<u8>,
     /// How far the peer may look back into earlier messages.
     window_size: usize,
     /// The last so many bytes of those.
@@ -34,7 +34,7 @@ impl Inflater {
             Role::Client => (params.server_no_context_takeover, params.server_max_window_bits),
         };
         let window_size = if no_takeover { 0 } else { 1 << bits.min(15) };
-        Self { packed: Scratch::default(), window_size, window: Vec::new() }
+        Self { packed: Vec::new(), window_size, window: Vec::new() }
     }
 
     /// The most compressed bytes that a message of `max` bytes can honestly have: what DEFLATE cannot shrink grows a little.
@@ -44,7 +44,7 @@ impl Inflater {
 
     /// Begins a message.
     pub(crate) fn begin(&mut self) {
-        self.packed = Scratch::borrow();
+        self.packed = spare::take();
     }
 
     /// Where the compressed bytes of the message are collected.
@@ -71,13 +71,14 @@ impl Inflater {
                 inflate(decompress, &packed, to, max)
             })?;
         }
+        spare::give(packed);
         self.remember(to.get(start..).unwrap_or_default());
         Ok(())
     }
 
     /// Forgets everything: no message follows.
     pub(crate) fn release(&mut self) {
-        self.packed = Scratch::default();
+        self.packed = Vec::new();
         self.window = Vec::new();
     }
 
