@@ -102,12 +102,17 @@ fetch() {
         "$tool/v/bin/pip" install -q --disable-pip-version-check -r autobahn/requirements.txt
 }
 
+# The name of the container that works in FOLDER.
+container() {
+    echo "autobahn-$$-$(basename "$(dirname "$1")")-$(basename "$1")"
+}
+
 # wstest in FOLDER, in place of the shell that calls it, so that its process is the one that is stopped: wstest FOLDER ARGUMENT..
 wstest() {
     local folder=$1
     shift
     if [ "$engine" = docker ]; then
-        exec timeout -k 10 "$limit" docker run --rm --name "autobahn-$$-$(basename "$folder")" --network host --user "$(id -u):$(id -g)" \
+        exec timeout -k 10 "$limit" docker run --rm --name "$(container "$folder")" --network host --user "$(id -u):$(id -g)" \
             --volume "$folder:/reports" --workdir /reports "$image" wstest "$@"
     fi
     cd "$folder"
@@ -129,7 +134,7 @@ part() {
 
 end_part() {
     if [ ${#started[@]} -gt 0 ]; then kill "${started[@]}" 2>/dev/null || true; fi
-    if [ "$engine" = docker ]; then docker rm --force "autobahn-$$-$(basename "$folder")" >/dev/null 2>&1 || true; fi
+    if [ "$engine" = docker ]; then docker rm --force "$(container "$folder")" >/dev/null 2>&1 || true; fi
     wait
 }
 
