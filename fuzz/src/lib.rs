@@ -4,7 +4,7 @@ use unsync_websocket::Role;
 use unsync_websocket::protocol::{Event, Inbound, Limits, ProtocolError};
 
 /// Small, so that a fuzzer meets them.
-const LIMITS: Limits = Limits { max_message: 512, max_frame: 300, max_fragments: 8, deflate: None };
+const LIMITS: Limits = Limits { max_message: 512, max_frame: 300, max_fragments: 8 };
 
 /// All that a stream came to: the events with their payloads, and the error that ended it.
 type Story = (Vec<(Event, Vec<u8>)>, Option<ProtocolError>);

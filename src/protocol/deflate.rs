@@ -114,6 +114,9 @@ impl Deflate {
 
     /// Base-2 logarithm of the window in which the server may look back (RFC 7692, section 7.1.2.1): 8 to 15, default 15; other numbers
     /// count as the nearest of these.
+    ///
+    /// zlib has no compressor for 8. It need not: with 9 its references go back by at most 250 bytes (the window less the 262 that it
+    /// wants to see ahead), so that one meets 8 too, and is what is used.
     #[must_use]
     pub const fn server_max_window_bits(mut self, bits: u8) -> Self {
         self.params.server_max_window_bits = window_bits(bits);

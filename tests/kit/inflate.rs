@@ -26,7 +26,8 @@ pub fn message(payload: &[u8], history: &[u8]) -> Option<Inflated> {
     loop {
         let last = bits.take(1)? == 1;
         let start = window.len();
-        match bits.take(2)? {
+        let kind = bits.take(2)?;
+        match kind {
             0 => stored(&mut bits, &mut window)?,
             1 => codes(&mut bits, &mut window, reachable, &fixed_lengths(), &[5; 30], &mut inflated)?,
             2 => {
@@ -39,7 +40,7 @@ pub fn message(payload: &[u8], history: &[u8]) -> Option<Inflated> {
         if last {
             inflated.final_blocks += 1;
             // The stream ends; another may begin at the next byte, which cannot refer to this one.
-            bits.to_byte();
+            bits.skip_to_byte();
             reachable = 0;
             match (bits.at / 8).cmp(&payload.len()) {
                 Ordering::Less => {}
@@ -48,6 +49,11 @@ pub fn message(payload: &[u8], history: &[u8]) -> Option<Inflated> {
             }
         }
         if bits.at == bytes.len() * 8 {
+            // What its sender left out ends an empty stored block; where a longer one swallows it, the message was cut.
+            let is_empty_stored = kind == 0 && window.len() == start;
+            if !is_empty_stored {
+                return None;
+            }
             break;
         }
     }
@@ -72,33 +78,48 @@ impl Bits<'_> {
         Some(value)
     }
 
-    fn to_byte(&mut self) {
+    fn skip_to_byte(&mut self) {
         self.at = self.at.div_ceil(8) * 8;
     }
 
-    /// The next symbol of the code that has `lengths`: bit by bit, compared with all codes of that length.
-    fn symbol(&mut self, lengths: &[u8]) -> Option<usize> {
-        let (mut code, mut first) = (0, 0);
-        for len in 1..=15 {
-            code = code << 1 | self.take(1)?;
-            let count = lengths.iter().filter(|&&other| other == len).count();
-            if code < first + count {
-                let place = code.checked_sub(first)?;
-                return lengths
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, other)| **other == len)
-                    .map(|(i, _)| i)
-                    .nth(place);
+    /// The next symbol of `code`, bit by bit: of each length the codes are consecutive numbers (section 3.2.2).
+    fn symbol(&mut self, code: &Code) -> Option<usize> {
+        let (mut bits, mut first, mut symbols) = (0, 0, code.symbols.as_slice());
+        for count in code.counts {
+            bits = bits << 1 | self.take(1)?;
+            if bits < first + count {
+                return symbols.get(bits.checked_sub(first)?).copied();
             }
+            symbols = &symbols[count..];
             first = (first + count) << 1;
         }
         None
     }
 }
 
+struct Code {
+    /// How many codes have 1 bit, 2 bits ... 15.
+    counts: [usize; 15],
+    /// Their symbols in the order of their codes.
+    symbols: Vec<usize>,
+}
+
+impl Code {
+    fn new(lengths: &[u8]) -> Self {
+        let mut counts = [0; 15];
+        let mut symbols = Vec::new();
+        for len in 1..=15 {
+            let of_len =
+                || lengths.iter().enumerate().filter(|(_, other)| **other == len).map(|(symbol, _)| symbol);
+            counts[usize::from(len) - 1] = of_len().count();
+            symbols.extend(of_len());
+        }
+        Self { counts, symbols }
+    }
+}
+
 fn stored(bits: &mut Bits<'_>, window: &mut Vec<u8>) -> Option<()> {
-    bits.to_byte();
+    bits.skip_to_byte();
     let (len, complement) = (bits.take(16)?, bits.take(16)?);
     if len != !complement & 0xFFFF {
         return None;
@@ -120,9 +141,10 @@ fn dynamic_lengths(bits: &mut Bits<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     for place in &ORDER[..codes] {
         of_lengths[*place] = bits.take(3)? as u8;
     }
+    let code = Code::new(&of_lengths);
     let mut lengths = Vec::new();
     while lengths.len() < literals + distances {
-        let (value, count) = match bits.symbol(&of_lengths)? {
+        let (value, count) = match bits.symbol(&code)? {
             16 => (*lengths.last()?, bits.take(2)? + 3),
             17 => (0, bits.take(3)? + 3),
             18 => (0, bits.take(7)? + 11),
@@ -184,17 +206,18 @@ fn codes(
         (227, 5),
         (258, 0),
     ];
+    let (literals, distances) = (Code::new(literals), Code::new(distances));
     let start = window.len();
     loop {
-        match bits.symbol(literals)? {
+        match bits.symbol(&literals)? {
             byte @ 0..256 => window.push(byte as u8),
             256 => return Some(()),
             symbol => {
                 let (base, extra) = *LENGTHS.get(symbol - 257)?;
                 let len = base + bits.take(extra)?;
-                let symbol = bits.symbol(distances)?;
+                let symbol = bits.symbol(&distances)?;
                 let extra = (symbol / 2).saturating_sub(1);
-                let base = if symbol < 4 { symbol + 1 } else { (2 + symbol % 2 << extra) + 1 };
+                let base = if symbol < 4 { symbol + 1 } else { ((2 + symbol % 2) << extra) + 1 };
                 let distance = base + bits.take(extra)?;
                 if symbol > 29 || distance > reachable + window.len() - start {
                     return None;
