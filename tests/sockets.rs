@@ -57,7 +57,7 @@ use kit::choices::{Chooser, Odometer};
 use kit::ledger::{self, Ledger};
 use kit::runs::{Shared, each_seed, shared};
 use kit::sim::Trace;
-use kit::slow::{self, Event, Verdict};
+use kit::slow::{self, Event};
 use kit::wire;
 use socket2::{Domain, SockRef, Socket as Socket2, Type};
 use unsync_websocket::{AsyncIoTimer, Config, Error, Incoming, Message, Role, WebSocket};
@@ -408,7 +408,7 @@ async fn close<T: Socket>(executor: Rc<LocalExecutor<'static>>, case: Case) {
         let mut hears = executor.spawn(hears);
         closes.await;
         // The peer may have something left to read.
-        or(&mut hears, async { drop(Timer::after(Duration::from_millis(100)).await) }).await;
+        or(&mut hears, async { _ = Timer::after(Duration::from_millis(100)).await }).await;
         heard
     };
     let (heard, returned) = (heard.borrow(), returned.borrow());

@@ -360,7 +360,8 @@ fn blocks_that_say_nothing_cost_little_each_however_many_there_are() {
         println!("1 MiB of empty blocks, {name}: {took:?}");
         assert_eq!(told, (vec![Event::Binary(vec![])], None), "{name}");
         assert!(scope.peak() < 3 << 20, "{name}: {} bytes", scope.peak());
-        assert!(took < Duration::from_millis(500), "{name}: {took:?} for 1 MiB");
+        // Some 10 to 100 ms on an idle machine; if blocks cost the more the more there are, it would be minutes.
+        assert!(took < Duration::from_secs(3), "{name}: {took:?} for 1 MiB");
     }
 }
 
