@@ -29,7 +29,7 @@ use kit::slow::{self, BINARY, CLOSE, CONTINUATION, Event, From, Limits, PING, PO
 use kit::wire;
 use unsync_websocket::{Config, Error};
 
-const LIMITS: Limits = Limits { max_message: 1000, max_frame: 600, max_fragments: 4 };
+const LIMITS: Limits = Limits { max_message: 1000, max_frame: 600, max_fragments: 4, deflate: None };
 
 fn config() -> Config {
     Config::new().max_message(1000).max_frame(600).max_fragments(4)

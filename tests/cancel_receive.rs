@@ -21,7 +21,7 @@ mod kit;
 use std::rc::Rc;
 
 use ends::cancel::dropped_receives;
-use ends::{event, pair, reader_of, spawn_all};
+use ends::{event, maybe_deflate, pair, reader_of, spawn_all};
 use kit::choices::Odometer;
 use kit::cut::{cut, cut_and_leak};
 use kit::ledger::Ledger;
@@ -186,6 +186,7 @@ fn receives_dropped_at_random_in_a_conversation_lose_nothing() {
         let choices = sim.choices();
         let capacity = choices.of(&[5, 30, 200]);
         let config = Config::new().fragment(choices.of(&[7, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        let config = maybe_deflate(config, choices);
         let (_net, sockets) = pair(&sim, Net::new(run.model).capacity(capacity), [config.clone(), config]);
         let books = [shared(Ledger::default()), shared(Ledger::default())];
         spawn_all(&sim, dropped_receives(sockets, &[20, 300], &books, choices, false));

@@ -20,7 +20,7 @@ mod ends;
 mod kit;
 
 use ends::cancel::{self, Fate, Op, dropped_sends, perform, receive_all};
-use ends::{FROM, Socket, pair, spawn_all};
+use ends::{FROM, Socket, maybe_deflate, pair, spawn_all};
 use kit::choices::Chooser;
 use kit::cut::cut;
 use kit::ledger::{self, Ledger};
@@ -57,6 +57,7 @@ fn sends_dropped_at_random_cut_nothing() {
         let capacity = if large { choices.of(&[2000, 9000]) } else { choices.of(&[6, 50, 300]) };
         let fragment = if large { choices.of(&[3000, 64 << 10]) } else { choices.of(&[10, 64 << 10]) };
         let config = Config::new().fragment(fragment).outbox(choices.of(&[1, 200, 64 << 10]));
+        let config = maybe_deflate(config, &choices);
         let (net, [server, client]) =
             pair(&sim, Net::new(run.model).capacity(capacity), [config.clone(), config]);
         let (ours, peer) = if end == 0 { (server, client) } else { (client, server) };

@@ -510,7 +510,7 @@ fn the_slow_model_knows_the_examples_of_section_5_7() {
 
 #[test]
 fn the_slow_model_passes_a_table() {
-    let limits = Limits { max_message: 20, max_frame: 15, max_fragments: 3 };
+    let limits = Limits { max_message: 20, max_frame: 15, max_fragments: 3, deflate: None };
     let server = |fin, opcode, payload: &[u8]| slow::frame(From::Server, fin, opcode, payload);
     let close = |code| slow::close(From::Server, code, "");
     let fault =

@@ -19,7 +19,7 @@ mod ends;
 mod kit;
 
 use ends::talk::Talk;
-use ends::{enter, socket};
+use ends::{enter, maybe_deflate, socket};
 use futures_lite::AsyncReadExt;
 use kit::choices::Odometer;
 use kit::cut::yield_now;
@@ -45,6 +45,7 @@ fn both_ends_send_large_messages_with_pings_in_flight_and_always_finish() {
             ..Talk::chosen(choices, 8)
         };
         let config = Config::new().fragment(choices.of(&[1000, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        let config = maybe_deflate(config, choices);
         let net = Net::new(run.model).capacity(choices.of(&[1000, 4096]));
         let talked = talk.run(&sim, net, [config.clone(), config]);
         // Not every ping has a pong of its own (section 5.5.3), but the last one has.
@@ -64,6 +65,7 @@ fn both_ends_of_tiny_pipes_always_finish() {
             ..Talk::chosen(choices, 8)
         };
         let config = Config::new().fragment(choices.of(&[20, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        let config = maybe_deflate(config, choices);
         talk.run(&sim, Net::new(run.model).capacity(choices.between(1, 8)), [config.clone(), config]);
     });
 }

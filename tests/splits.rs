@@ -19,18 +19,13 @@ mod kit;
 
 use std::rc::Rc;
 
-use ends::{event, reader_of};
+use ends::agree::Stream;
+use ends::reader_of;
 use kit::script::{Script, drive, each_cut_in_two_and_three, each_partition};
-use kit::slow::{self, BINARY, CLOSE, CONTINUATION, Event, From, Limits, PING, PONG, Seen, TEXT, Verdict};
-use kit::wire;
-use unsync_websocket::protocol::{self, Inbound, MessageKind};
-use unsync_websocket::{Config, Error, Message, Role, WebSocket};
+use kit::slow::{self, BINARY, CLOSE, CONTINUATION, From, Limits, PING, PONG, TEXT};
+use unsync_websocket::{Config, Message};
 
-const LIMITS: Limits = Limits { max_message: 1000, max_frame: 600, max_fragments: 5 };
-
-fn config() -> Config {
-    Config::new().max_message(1000).max_frame(600).max_fragments(5)
-}
+const LIMITS: Limits = Limits { max_message: 1000, max_frame: 600, max_fragments: 5, deflate: None };
 
 /// Scripts of at most 16 bytes.
 fn short_scripts() -> Vec<(&'static str, From, Vec<u8>)> {
@@ -238,140 +233,6 @@ fn long_scripts() -> Vec<(&'static str, From, Vec<u8>)> {
     ]
 }
 
-/// How a connection answers what it saw, apart from the pongs: `None` if with nothing.
-fn expected_code(seen: &Seen) -> Option<Option<u16>> {
-    match (&seen.verdict, seen.events.last()) {
-        (Verdict::Fault { code, .. }, _) => Some(Some(*code)),
-        (_, Some(Event::Close(frame))) => Some(frame.as_ref().map(|(code, _)| *code)),
-        _ => None,
-    }
-}
-
-fn is_cause(error: &Error, seen: &Seen) -> bool {
-    match (&seen.verdict, error) {
-        (Verdict::Open, Error::EndOfStream { inside_message }) => !inside_message,
-        (Verdict::InMessage | Verdict::InFrame, Error::EndOfStream { inside_message }) => *inside_message,
-        (Verdict::Closed { .. }, error) => error.is_clean_close(),
-        (Verdict::Fault { code, .. }, Error::Protocol(error)) => error.close_code().get() == *code,
-        _ => false,
-    }
-}
-
-/// Checks what the connection wrote: the pongs, in order, and the Close that the input deserves.
-fn check_answers(from: From, seen: &Seen, written: &[u8]) {
-    let us = if from == From::Client { From::Server } else { From::Client };
-    let answers = wire::check(us, written);
-    let pings = seen.events.iter().filter_map(|event| match event {
-        Event::Ping(payload) => Some(Event::Pong(payload.clone())),
-        _ => None,
-    });
-    let (close, pongs) = match answers.events.split_last() {
-        Some((Event::Close(frame), pongs)) => (Some(frame.as_ref().map(|(code, _)| *code)), pongs),
-        _ => (None, &answers.events[..]),
-    };
-    assert_eq!(close, expected_code(seen), "{:?}", answers.events);
-    // A fault drops what was not yet sent, so then the last pongs may be missing.
-    let pings: Vec<_> = pings.collect();
-    if matches!(seen.verdict, Verdict::Fault { .. }) {
-        assert!(pings.starts_with(pongs), "{pings:?} answered with {pongs:?}");
-    } else {
-        assert_eq!(pings, pongs);
-    }
-}
-
-async fn receive_all(socket: &mut WebSocket<Script>) -> (Vec<Event>, Error) {
-    let mut events = Vec::new();
-    loop {
-        match socket.receiver.receive().await {
-            Ok(incoming) => events.push(event(incoming)),
-            Err(error) => return (events, error),
-        }
-    }
-}
-
-/// `receive`: everything but the pings.
-fn receive_agrees(from: From, bytes: &Rc<[u8]>, seen: &Seen, cuts: Vec<usize>, write_most: usize) {
-    let script = Script::new(bytes.clone(), cuts).write_most(write_most);
-    let written = script.written();
-    let mut socket = reader_of(from, script, config());
-    let (events, error) = drive(receive_all(&mut socket));
-    let shown: Vec<_> =
-        seen.events.iter().filter(|event| !matches!(event, Event::Ping(_))).cloned().collect();
-    assert_eq!(events, shown);
-    assert!(is_cause(&error, seen), "{error:?}, but {:?}", seen.verdict);
-    let _ = drive(socket.close());
-    let answered = expected_code(seen);
-    if answered.is_some() {
-        check_answers(from, seen, &written.borrow());
-    }
-}
-
-/// `receive_data`: messages only, appended.
-fn receive_data_agrees(from: From, bytes: &Rc<[u8]>, seen: &Seen, cuts: Vec<usize>) {
-    let mut socket = reader_of(from, Script::new(bytes.clone(), cuts), config());
-    let (data, lengths, error) = drive(async {
-        let (mut data, mut lengths) = (b"before".to_vec(), vec![6]);
-        loop {
-            match socket.receiver.receive_data(&mut data).await {
-                Ok(_) => lengths.push(data.len()),
-                Err(error) => return (data, lengths, error),
-            }
-        }
-    });
-    let (mut expected, mut expected_lengths) = (b"before".to_vec(), vec![6]);
-    for event in &seen.events {
-        match event {
-            Event::Text(text) => expected.extend(text.as_bytes()),
-            Event::Binary(payload) => expected.extend(payload),
-            _ => continue,
-        }
-        expected_lengths.push(expected.len());
-    }
-    assert_eq!((data, lengths), (expected, expected_lengths), "nothing but whole messages");
-    assert!(is_cause(&error, seen), "{error:?}, but {:?}", seen.verdict);
-}
-
-/// The core alone, without a stream.
-fn inbound_agrees(from: From, bytes: &[u8], seen: &Seen, cuts: &[usize]) {
-    let role = if from == From::Client { Role::Server } else { Role::Client };
-    let limits = protocol::Limits { max_message: 1000, max_frame: 600, max_fragments: 5 };
-    let mut inbound = Inbound::new(role, limits);
-    let mut events = Vec::new();
-    let mut fault = None;
-    let mut start = 0;
-    'pieces: for end in cuts.iter().copied().chain([bytes.len()]) {
-        let mut input = &bytes[start..end];
-        start = end;
-        loop {
-            match inbound.receive(&mut input) {
-                Ok(None) => break,
-                Ok(Some(protocol::Event::Fragment)) => {}
-                Ok(Some(protocol::Event::Message(MessageKind::Text))) => {
-                    events.push(Event::Text(String::from_utf8(inbound.payload().to_vec()).unwrap()));
-                }
-                Ok(Some(protocol::Event::Message(MessageKind::Binary))) => {
-                    events.push(Event::Binary(inbound.payload().to_vec()));
-                }
-                Ok(Some(protocol::Event::Ping)) => events.push(Event::Ping(inbound.payload().to_vec())),
-                Ok(Some(protocol::Event::Pong)) => events.push(Event::Pong(inbound.payload().to_vec())),
-                Ok(Some(protocol::Event::Close(frame))) => {
-                    let frame = frame.map(|frame| (frame.code().get(), frame.reason().to_owned()));
-                    events.push(Event::Close(frame));
-                }
-                Err(error) => {
-                    fault = Some(error.close_code().get());
-                    break 'pieces;
-                }
-            }
-        }
-    }
-    let expected = match seen.verdict {
-        Verdict::Fault { code, .. } => Some(code),
-        _ => None,
-    };
-    assert_eq!((&events, fault), (&seen.events, expected));
-}
-
 fn naming(name: &str, cuts: &[usize], check: impl FnOnce()) {
     struct Name<'a>(&'a str, &'a [usize]);
     impl Drop for Name<'_> {
@@ -389,15 +250,13 @@ fn naming(name: &str, cuts: &[usize], check: impl FnOnce()) {
 fn the_core_tells_the_same_however_the_bytes_are_cut() {
     for (name, from, bytes) in short_scripts() {
         assert!(bytes.len() <= 16, "{name} has {} bytes", bytes.len());
-        let seen = slow::read(from, LIMITS, &bytes);
-        each_partition(bytes.len(), |cuts| {
-            naming(name, &cuts, || inbound_agrees(from, &bytes, &seen, &cuts))
-        });
+        let stream = Stream::new(from, LIMITS, bytes);
+        each_partition(stream.bytes.len(), |cuts| naming(name, &cuts, || stream.core_agrees(&cuts)));
     }
     for (name, from, bytes) in long_scripts() {
-        let seen = slow::read(from, LIMITS, &bytes);
-        each_cut_in_two_and_three(bytes.len(), |cuts| {
-            naming(name, &cuts, || inbound_agrees(from, &bytes, &seen, &cuts));
+        let stream = Stream::new(from, LIMITS, bytes);
+        each_cut_in_two_and_three(stream.bytes.len(), |cuts| {
+            naming(name, &cuts, || stream.core_agrees(&cuts));
         });
     }
 }
@@ -405,10 +264,9 @@ fn the_core_tells_the_same_however_the_bytes_are_cut() {
 #[test]
 fn short_scripts_are_received_the_same_in_every_partition() {
     for (name, from, bytes) in short_scripts() {
-        let seen = slow::read(from, LIMITS, &bytes);
-        let bytes: Rc<[u8]> = bytes.into();
-        each_partition(bytes.len(), |cuts| {
-            naming(name, &cuts, || receive_agrees(from, &bytes, &seen, cuts.clone(), 1 + cuts.len()));
+        let stream = Stream::new(from, LIMITS, bytes);
+        each_partition(stream.bytes.len(), |cuts| {
+            naming(name, &cuts, || stream.receive_agrees(cuts.clone(), 1 + cuts.len()));
         });
     }
 }
@@ -416,10 +274,9 @@ fn short_scripts_are_received_the_same_in_every_partition() {
 #[test]
 fn short_scripts_are_appended_the_same_in_every_partition() {
     for (name, from, bytes) in short_scripts() {
-        let seen = slow::read(from, LIMITS, &bytes);
-        let bytes: Rc<[u8]> = bytes.into();
-        each_partition(bytes.len(), |cuts| {
-            naming(name, &cuts, || receive_data_agrees(from, &bytes, &seen, cuts.clone()));
+        let stream = Stream::new(from, LIMITS, bytes);
+        each_partition(stream.bytes.len(), |cuts| {
+            naming(name, &cuts, || stream.receive_data_agrees(cuts.clone()));
         });
     }
 }
@@ -427,12 +284,11 @@ fn short_scripts_are_appended_the_same_in_every_partition() {
 #[test]
 fn long_scripts_are_received_the_same_in_two_and_three_pieces_and_byte_by_byte() {
     for (name, from, bytes) in long_scripts() {
-        let seen = slow::read(from, LIMITS, &bytes);
-        let bytes: Rc<[u8]> = bytes.into();
-        each_cut_in_two_and_three(bytes.len(), |cuts| {
+        let stream = Stream::new(from, LIMITS, bytes);
+        each_cut_in_two_and_three(stream.bytes.len(), |cuts| {
             naming(name, &cuts, || {
-                receive_agrees(from, &bytes, &seen, cuts.clone(), 7);
-                receive_data_agrees(from, &bytes, &seen, cuts.clone());
+                stream.receive_agrees(cuts.clone(), 7);
+                stream.receive_data_agrees(cuts.clone());
             });
         });
     }

@@ -32,7 +32,8 @@ fn with_server(test: impl AsyncFnOnce(House<'_>)) {
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
         let address = listener.get_ref().local_addr().unwrap();
         let (present, all_gone) = new_shared();
-        let accepting = executor.spawn(accept(Rc::clone(&executor), &manager, listener, Rc::new(present)));
+        let accepting =
+            executor.spawn(accept(Rc::clone(&executor), &manager, listener, config(false), Rc::new(present)));
         let executor = Rc::clone(&executor);
         test(House { executor, address, manager: &manager, accepting, all_gone }).await;
     }));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::Deflate;
+use crate::protocol::{Deflate, DeflateParams};
 
 /// Limits and deadlines of one connection.
 ///
@@ -155,10 +155,54 @@ impl Config {
     /// It is off unless asked for because it has a price: where secrets and an attacker's text share a message, or a context, the
     /// compressed size tells about the secret (CRIME, BREACH); and it costs time and memory.
     /// [`max_message`](Self::max_message) holds for the message as it is after inflation.
+    ///
+    /// # Negotiation
+    ///
+    /// A client offers what it wants. A server takes the first of a client's offers that it can meet. What they agree on:
+    ///
+    /// | | |
+    /// |---|---|
+    /// | context of the server, of the client | forgotten after each message if either side wants that |
+    /// | window of the server, of the client | the smaller of what both sides want |
+    ///
+    /// It opens a connection that compresses nothing, and is no error,
+    ///
+    /// * on either side, if the other has no permessage-deflate, or does not want it;
+    /// * on a server, if all offers are unknown to RFC 7692: other extensions, other parameters, a parameter twice, a value that it
+    ///   cannot have;
+    /// * on a server that wants a [`client_max_window_bits`](Deflate::client_max_window_bits) below 15, if the client does not offer
+    ///   that parameter, for then it must not be asked for it (section 7.1.2.2).
+    ///
+    /// It fails a client's handshake if the server's answer is none to the offer:
+    /// [`ForeignExtension`](crate::HandshakeError::ForeignExtension),
+    /// [`DuplicateExtension`](crate::HandshakeError::DuplicateExtension),
+    /// [`ForeignParameter`](crate::HandshakeError::ForeignParameter),
+    /// [`DuplicateParameter`](crate::HandshakeError::DuplicateParameter),
+    /// [`MissingParameterValue`](crate::HandshakeError::MissingParameterValue),
+    /// [`ParameterValue`](crate::HandshakeError::ParameterValue); or if it is larger than what was asked of the server:
+    /// [`MissingParameter`](crate::HandshakeError::MissingParameter), [`WindowTooLarge`](crate::HandshakeError::WindowTooLarge). What
+    /// the client promised of itself it keeps, whether the server's answer asks for it or not.
+    ///
+    /// A header that breaks its grammar (RFC 6455, section 9.1) fails the handshake on both sides, wanted or not:
+    /// [`ExtensionList`](crate::HandshakeError::ExtensionList).
+    ///
+    /// What a server wants may depend on the request: [`ServerRequest::config`](crate::ServerRequest::config) is what counts, also
+    /// on the thread to which a request has moved. For a connection whose handshake was done elsewhere
+    /// ([`WebSocket::with_timer`](crate::WebSocket::with_timer)), this has to be what was agreed on there.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub const fn deflate(mut self, deflate: Deflate) -> Self {
         self.deflate = Some(deflate);
         self
+    }
+
+    /// What is to be negotiated of permessage-deflate.
+    pub(crate) fn wanted(&self) -> Option<DeflateParams> {
+        self.deflate.map(|deflate| deflate.params())
+    }
+
+    /// Takes note of what was agreed on: from here on, `deflate` is that.
+    pub(crate) fn agree(&mut self, agreed: Option<DeflateParams>) {
+        self.deflate = self.deflate.zip(agreed).map(|(deflate, params)| deflate.with_params(params));
     }
 }

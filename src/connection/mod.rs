@@ -45,7 +45,7 @@ pub(crate) use keys::OsSeededKeys;
 pub(crate) use keys::without_randomness;
 pub(crate) use shared::HalfClose;
 
-use crate::protocol::{CloseCode, CloseFrame, Limits, Role};
+use crate::protocol::{CloseCode, CloseFrame, Inbound, Limits, Role};
 use keepalive::Keepalive;
 use reading::Reading;
 use shared::Shared;
@@ -94,7 +94,8 @@ impl<T> WebSocket<T> {
             max_fragments: config.max_fragments,
         };
         let shared = Rc::new(Shared::new(stream, role, config, timer, half_close, subprotocol));
-        let mut reading = Reading::new(role, limits, read_ahead);
+        let inbound = Inbound::new(role, limits).agree(config.deflate.as_ref());
+        let mut reading = Reading::new(inbound, read_ahead);
         if let Some((interval, timeout)) = config.keepalive {
             reading.keep_alive(Keepalive::new(interval, timeout, shared.timer().now()));
         }
@@ -136,6 +137,22 @@ impl<T> WebSocket<T> {
         } else {
             Err(ReuniteError { sender, receiver })
         }
+    }
+
+    /// What was agreed on about compression (RFC 7692), if it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let ws = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// assert_eq!(ws.deflate(), None);
+    /// ```
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(&self) -> Option<crate::protocol::Deflate> {
+        self.sender.shared.deflate()
     }
 
     /// The stream, unless the connection is over. What was accepted and not written, or read and not received, is lost.
@@ -187,7 +204,8 @@ impl<T> WebSocket<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// A connection whose handshake somebody else did. `read_ahead` is what was read behind the head.
     ///
-    /// `timer` keeps the deadline of the closing handshake; with [`NoTimer`] there is none.
+    /// `timer` keeps the deadline of the closing handshake; with [`NoTimer`] there is none. Compression that is set in `config` counts
+    /// as agreed on.
     ///
     /// # Examples
     ///

@@ -17,7 +17,7 @@ use super::hub::Slot;
 use super::keepalive::{Action, Keepalive};
 use super::scratch::Scratch;
 use super::shared::{ReadOutcome, Shared};
-use crate::protocol::{Event, Inbound, Limits, ProtocolError, Role};
+use crate::protocol::{Event, Inbound, ProtocolError};
 
 /// Frames after which other tasks get their turn.
 const FRAME_BUDGET: usize = 64;
@@ -64,9 +64,9 @@ enum Parsed {
 }
 
 impl Reading {
-    pub(crate) fn new(role: Role, limits: Limits, read_ahead: Vec<u8>) -> Self {
+    pub(crate) fn new(inbound: Inbound, read_ahead: Vec<u8>) -> Self {
         Self {
-            inbound: Inbound::new(role, limits),
+            inbound,
             unread: read_ahead,
             unread_at: 0,
             budget: Budget::default(),

@@ -15,7 +15,7 @@ use super::hub::Slot;
 use super::reading::Reading;
 use super::shared::Shared;
 use super::{Error, Incoming, Message};
-use crate::protocol::{CloseCode, CloseFrame, Event, Limits, MessageKind, ProtocolError, Role};
+use crate::protocol::{CloseCode, CloseFrame, Event, Inbound, Limits, MessageKind, ProtocolError, Role};
 
 /// The receiving half of a connection.
 ///
@@ -252,7 +252,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let nothing = Reading::new(self.shared.role(), Limits::default(), Vec::new());
+        let nothing = Reading::new(Inbound::new(self.shared.role(), Limits::default()), Vec::new());
         self.shared.receiver_dropped(Box::new(std::mem::replace(&mut self.reading, nothing)));
     }
 }

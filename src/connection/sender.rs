@@ -13,7 +13,7 @@ use super::close::{CloseFuture, Half, Request};
 use super::hub::Slot;
 use super::shared::{SendStage, Shared};
 use super::{CorkHandle, Error, Message, QueueError};
-use crate::protocol::{CloseCode, CloseFrame, EncodedFrame, Outbound, Role};
+use crate::protocol::{CloseCode, CloseFrame, Compress, EncodedFrame, Outbound, Role};
 
 /// Bytes that a Ping or Pong may carry (RFC 6455, section 5.5).
 const MAX_CONTROL: usize = 125;
@@ -97,7 +97,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// `send` waits for it. A message of 16 KiB and more from a server is written from where it lies, and `send` waits until all
     /// of it has gone; unless something stands before it that the stream does not take just now, and it is no longer than
     /// [`max_message`](crate::Config::max_message): then it is copied behind that. Messages longer than [`fragment`](crate::Config::fragment) go out in fragments. Inside a
-    /// [`cork`](crate::WebSocket::cork) scope, small messages are only put into the outbox.
+    /// [`cork`](crate::WebSocket::cork) scope, small messages are only put into the outbox. Where compression was agreed on, a message
+    /// is compressed whole when there is room for it, and copied; [`uncompressed`](SendFuture::uncompressed) prevents that.
     ///
     /// # Errors
     ///
@@ -110,7 +111,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// whoever is polled next. (A rest longer than [`max_message`](crate::Config::max_message) is not kept: the frame
     /// is finished, and the connection closed with 1011, so that the message never looks whole.)
     pub fn send<'a>(&'a mut self, message: impl Into<Message<'a>>) -> SendFuture<'a, T> {
-        SendFuture { sender: self, message: message.into(), stage: SendStage::Waiting }
+        SendFuture {
+            sender: self,
+            message: message.into(),
+            compress: Compress::IfAgreed,
+            stage: SendStage::Waiting,
+        }
     }
 
     /// As [`send`](Self::send), but writes nothing: the message leaves with the next `send`, with [`flush`](Self::flush), or when a
@@ -143,7 +149,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
     pub fn feed<'a>(&'a mut self, message: impl Into<Message<'a>>) -> FeedFuture<'a, T> {
-        FeedFuture { sender: self, content: Some(Content::Message(message.into())), drive: Drive::Later }
+        FeedFuture {
+            sender: self,
+            content: Some(Content::Message(message.into(), Compress::IfAgreed)),
+            drive: Drive::Later,
+        }
     }
 
     /// Sends a Ping (RFC 6455, section 5.5.2), after what was accepted before. Its answer comes as
@@ -420,15 +430,38 @@ impl<T> fmt::Debug for QueueHandle<T> {
 pub struct SendFuture<'a, T> {
     sender: &'a mut Sender<T>,
     message: Message<'a>,
+    compress: Compress,
     stage: SendStage,
+}
+
+impl<T> SendFuture<'_, T> {
+    /// Sends this message as it is, though compression was agreed on: one that holds a secret beside what a stranger wrote, or
+    /// that is compressed already. To be called before the future is polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut ws = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// # futures_lite::future::block_on(async {
+    /// ws.sender.send("token=73a1").uncompressed().await?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// # })?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
+    pub fn uncompressed(mut self) -> Self {
+        self.compress = Compress::Never;
+        self
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Future for SendFuture<'_, T> {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { sender, message, stage } = &mut *self;
-        sender.shared.poll_send(cx, message.kind(), message.as_bytes(), stage)
+        let Self { sender, message, compress, stage } = &mut *self;
+        sender.shared.poll_send(cx, *message, *compress, stage)
     }
 }
 
@@ -462,7 +495,7 @@ pub struct FeedFuture<'a, T> {
 
 #[derive(Clone, Copy, Debug)]
 enum Content<'a> {
-    Message(Message<'a>),
+    Message(Message<'a>, Compress),
     Ping(&'a [u8]),
     Pong(&'a [u8]),
 }
@@ -470,10 +503,36 @@ enum Content<'a> {
 impl Content<'_> {
     fn append(self, outbound: &mut Outbound) {
         match self {
-            Content::Message(message) => outbound.push(message.kind(), message.as_bytes()),
+            Content::Message(message, compress) => {
+                outbound.push_with(compress, message.kind(), message.as_bytes());
+            }
             Content::Ping(payload) => outbound.ping(payload),
             Content::Pong(payload) => outbound.pong(payload),
         }
+    }
+}
+
+impl<T> FeedFuture<'_, T> {
+    /// Feeds this message as it is, though compression was agreed on, as [`SendFuture::uncompressed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut ws = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// # futures_lite::future::block_on(async {
+    /// ws.sender.feed("token=73a1").uncompressed().await?;
+    /// ws.sender.flush().await?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// # })?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
+    pub fn uncompressed(mut self) -> Self {
+        if let Some(Content::Message(_, compress)) = &mut self.content {
+            *compress = Compress::Never;
+        }
+        self
     }
 }
 

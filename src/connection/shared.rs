@@ -23,8 +23,10 @@ use super::hub::{Hub, Slot};
 use super::keys::OsSeededKeys;
 use super::reading::{Budget, Reading};
 use super::scratch::Scratch;
-use super::{Config, Error, QueueError, Sleep, Timer};
-use crate::protocol::{Batch, CloseFrame, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role};
+use super::{Config, Error, Message, QueueError, Sleep, Timer};
+use crate::protocol::{
+    Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role,
+};
 
 /// Sends a FIN on a stream whose `poll_close` does not.
 pub(crate) type HalfClose<T> = fn(&mut T) -> io::Result<()>;
@@ -57,6 +59,8 @@ pub(crate) struct Shared<T> {
     timer: Box<dyn Timer>,
     half_close: Option<HalfClose<T>>,
     subprotocol: Option<Box<str>>,
+    /// What was agreed on about compression.
+    deflate: Option<Deflate>,
     role: Role,
     close_timeout: Duration,
     max_message: usize,
@@ -155,7 +159,7 @@ impl<T> Shared<T> {
         Self {
             stream: RefCell::new(if cause.is_none() { Some(stream) } else { None }),
             state: RefCell::new(State {
-                outbound: outbound.with_sizes(config.fragment, config.outbox),
+                outbound: outbound.with_sizes(config.fragment, config.outbox).agree(config.deflate.as_ref()),
                 unflushed: false,
                 input: if cause.is_none() { Input::Open } else { Input::Over },
                 output: if cause.is_none() { Output::Open } else { Output::Broken },
@@ -174,6 +178,7 @@ impl<T> Shared<T> {
             timer,
             half_close,
             subprotocol: subprotocol.map(Into::into),
+            deflate: config.deflate,
             role,
             close_timeout: config.close_timeout,
             max_message: config.max_message,
@@ -190,6 +195,11 @@ impl<T> Shared<T> {
 
     pub(crate) fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+
+    #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "there is nothing to be told"))]
+    pub(crate) const fn deflate(&self) -> Option<Deflate> {
+        self.deflate
     }
 
     pub(crate) fn get_ref(&self) -> Option<Ref<'_, T>> {
@@ -681,19 +691,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn poll_send(
         &self,
         cx: &Context<'_>,
-        kind: MessageKind,
-        payload: &[u8],
+        message: Message<'_>,
+        compress: Compress,
         stage: &mut SendStage,
     ) -> Poll<Result<(), Error>> {
+        let (kind, payload) = (message.kind(), message.as_bytes());
         loop {
             match stage {
                 SendStage::Waiting => {
                     self.enter_sender();
-                    if payload.len() >= DIRECT && self.state.borrow().outbound.can_write_direct() {
+                    if payload.len() >= DIRECT && self.can_write_direct(payload.len(), compress) {
                         *stage = std::task::ready!(self.poll_begin_direct(cx, kind, payload))?;
                     } else {
                         std::task::ready!(self.poll_ready(cx))?;
-                        self.append(|outbound| outbound.push(kind, payload));
+                        self.append(|outbound| outbound.push_with(compress, kind, payload));
                         *stage = SendStage::Accepted;
                     }
                 }
@@ -713,6 +724,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 SendStage::Done => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    /// Whether a message can be written from where it lies: neither masked nor compressed.
+    fn can_write_direct(&self, len: usize, compress: Compress) -> bool {
+        let outbound = &self.state.borrow().outbound;
+        outbound.can_write_direct() && !(compress == Compress::IfAgreed && outbound.compresses(len))
     }
 
     /// Writes what was accepted at once, unless a cork scope will. Nobody would see to the rest if the receiver were gone, so
@@ -752,7 +769,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             return Poll::Ready(Ok(SendStage::Direct { written: 0 }));
         }
         if payload.len() <= self.max_message && state.outbound.has_room() {
-            state.outbound.push(kind, payload);
+            state.outbound.push_uncompressed(kind, payload);
             return Poll::Ready(Ok(SendStage::Accepted));
         }
         drop(state);

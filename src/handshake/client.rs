@@ -16,7 +16,7 @@ use super::answer::Answered;
 use super::head::{HeadLimits, HeadReader};
 use super::key::Key;
 use super::link::{Link, Outgoing, poll_or_deadline};
-use super::offer::Offer;
+use super::offer::{Chosen, Offer};
 use super::refusal::{BodyEnd, RefusalReader};
 use crate::connection::{Config, HalfClose, OsSeededKeys, Timer, WebSocket};
 use crate::protocol::Role;
@@ -250,14 +250,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// # }).unwrap();
     /// ```
     pub async fn connect(self) -> Result<WebSocket<T>, HandshakeError> {
-        let Self { mut link, config, offer, fault, local: _ } = self;
+        let Self { mut link, mut config, offer, fault, local: _ } = self;
         if let Some(fault) = fault {
             return Err(fault);
         }
         link.start(config.handshake_timeout);
         let mut random = OsSeededKeys::new().map_err(|_| HandshakeError::NoRandomness)?;
         let key = Key::from_nonce(random.next_nonce());
-        let mut request = Outgoing::new(offer.encode(&key));
+        let mut request = Outgoing::new(offer.encode(&key, config.wanted()));
         poll_fn(|cx| request.poll(&mut link, HandshakeError::RequestTimeout, cx)).await?;
 
         let limits = HeadLimits { max_head: config.max_head, max_headers: config.max_headers };
@@ -267,7 +267,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         if answer.status != 101 {
             return Err(receive_refusal(link, answer, &read_ahead).await);
         }
-        let protocol = offer.check(key, &answer)?;
+        let Chosen { protocol, deflate } = offer.check(key, config.wanted(), &answer)?;
+        config.agree(deflate);
         let Link { stream, timer, half_close, .. } = link;
         Ok(WebSocket::new(stream, Role::Client, &config, read_ahead, timer, half_close, protocol))
     }

@@ -96,6 +96,8 @@ pub enum HandshakeError {
     ContentLength,
     /// A member of `Sec-WebSocket-Protocol` is no token (section 11.3.4).
     ProtocolList,
+    /// `Sec-WebSocket-Extensions` breaks its grammar (section 9.1).
+    ExtensionList,
 
     // The peer's: the upgrade.
     /// A plain HTTP request where a WebSocket was asked for.
@@ -135,6 +137,39 @@ pub enum HandshakeError {
     Accept,
     /// The server uses an extension that we did not offer.
     ForeignExtension,
+    /// The server uses an extension twice.
+    DuplicateExtension,
+    /// A parameter of permessage-deflate that there is not (RFC 7692, section 7.1).
+    ForeignParameter,
+    /// A parameter of permessage-deflate that is there more than once (RFC 7692, section 7.1).
+    DuplicateParameter {
+        /** Which. */
+        name: &'static str,
+    },
+    /// A parameter of permessage-deflate that has no value, and needs one (RFC 7692, section 7.1.2).
+    MissingParameterValue {
+        /** Which. */
+        name: &'static str,
+    },
+    /// A parameter of permessage-deflate with a value that it cannot have: a window outside 8..=15, or any value where none may
+    /// be (RFC 7692, section 7.1).
+    ParameterValue {
+        /** Which. */
+        name: &'static str,
+    },
+    /// The server agrees to permessage-deflate, but not to something that was asked of it (RFC 7692, sections 7.1.1.1 and
+    /// 7.1.2.1).
+    MissingParameter {
+        /** Which. */
+        name: &'static str,
+    },
+    /// The server is to compress with a larger window than it was asked to (RFC 7692, section 7.1.2.1).
+    WindowTooLarge {
+        /** `server_max_window_bits` of its answer. */
+        bits: u8,
+        /** `server_max_window_bits` of our offer. */
+        max: u8,
+    },
     /// The server chose a subprotocol that we did not offer, or more than one.
     ForeignProtocol,
 
@@ -212,6 +247,13 @@ impl HandshakeError {
             | Self::MissingAccept
             | Self::Accept
             | Self::ForeignExtension
+            | Self::DuplicateExtension
+            | Self::ForeignParameter
+            | Self::DuplicateParameter { .. }
+            | Self::MissingParameterValue { .. }
+            | Self::ParameterValue { .. }
+            | Self::MissingParameter { .. }
+            | Self::WindowTooLarge { .. }
             | Self::ForeignProtocol
             | Self::InvalidProtocol { .. }
             | Self::InvalidHost { .. }
@@ -232,6 +274,7 @@ impl HandshakeError {
             | Self::Origin
             | Self::ContentLength
             | Self::ProtocolList
+            | Self::ExtensionList
             | Self::MissingUpgrade
             | Self::MissingConnection
             | Self::Body
@@ -319,6 +362,7 @@ impl fmt::Display for HandshakeError {
             Self::Origin => f.write_str("the Origin header is not visible ASCII"),
             Self::ContentLength => f.write_str("the length of the body is ambiguous"),
             Self::ProtocolList => f.write_str("Sec-WebSocket-Protocol is no list of tokens"),
+            Self::ExtensionList => f.write_str("Sec-WebSocket-Extensions is no list of extensions"),
             Self::NotUpgrade => f.write_str("this is for WebSocket handshakes, not for plain HTTP requests"),
             Self::Method => f.write_str("the method of an upgrade is not GET"),
             Self::MissingUpgrade => f.write_str("there is no Upgrade header that names websocket"),
@@ -340,6 +384,19 @@ impl fmt::Display for HandshakeError {
             Self::MissingAccept => f.write_str("there is no Sec-WebSocket-Accept header"),
             Self::Accept => f.write_str("Sec-WebSocket-Accept does not answer our key"),
             Self::ForeignExtension => f.write_str("the server uses an extension that was not offered"),
+            Self::DuplicateExtension => f.write_str("the server uses an extension twice"),
+            Self::ForeignParameter => f.write_str("permessage-deflate has a parameter that there is not"),
+            Self::DuplicateParameter { name } => write!(f, "permessage-deflate has more than one {name}"),
+            Self::MissingParameterValue { name } => write!(f, "{name} of permessage-deflate has no value"),
+            Self::ParameterValue { name } => {
+                write!(f, "{name} of permessage-deflate has a value that it cannot have")
+            }
+            Self::MissingParameter { name } => {
+                write!(f, "the server agrees to permessage-deflate without {name}, which was asked of it")
+            }
+            Self::WindowTooLarge { bits, max } => {
+                write!(f, "server_max_window_bits of permessage-deflate is {bits}, and {max} was asked for")
+            }
             Self::ForeignProtocol => f.write_str("the server chose a subprotocol that was not offered"),
             Self::InvalidHeader { name } => {
                 write!(f, "our header \"{}\" may not be sent", name.escape_default())

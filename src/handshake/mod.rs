@@ -7,6 +7,7 @@
 //!           │                     │
 //!           └─▶ answer ───────────┴─▶ refusal
 //!
+//! extensions                                    what request, response, offer and answer say of them: sans-IO too
 //! link                                          a stream under a deadline: polls
 //! responding                                    an answer on its way out: a future by hand
 //! server, client                                what users call: await
@@ -15,6 +16,7 @@
 mod answer;
 mod client;
 mod error;
+mod extensions;
 mod head;
 mod headers;
 mod key;

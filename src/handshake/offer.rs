@@ -3,12 +3,13 @@
 //! Whatever a caller puts in is checked here, once: no CR, LF or NUL gets out of a host, a target, a name, a value or a
 //! protocol, and the headers that make a request a handshake are ours alone.
 
-use super::HandshakeError;
 use super::answer::Answered;
 use super::headers::is_token;
 use super::key::Key;
 use super::origin::Authority;
 use super::response::ExtraHeaders;
+use super::{HandshakeError, extensions};
+use crate::protocol::DeflateParams;
 
 /// Headers that callers may not set, in lower case: those of the handshake, those that frame a request, and `Origin`,
 /// which has a method.
@@ -78,8 +79,8 @@ impl Offer {
         Ok(())
     }
 
-    /// The request.
-    pub(crate) fn encode(&self, key: &Key) -> Vec<u8> {
+    /// The request, which offers `deflate` as well.
+    pub(crate) fn encode(&self, key: &Key, deflate: Option<DeflateParams>) -> Vec<u8> {
         let Self { host, target, protocols, origin, extra } = self;
         let mut bytes = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
         bytes.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ");
@@ -90,6 +91,10 @@ impl Offer {
                 format!("Sec-WebSocket-Protocol: {}\r\n", protocols.join(", ")).as_bytes(),
             );
         }
+        if let Some(deflate) = deflate {
+            let offered = extensions::offer(deflate);
+            bytes.extend_from_slice(format!("Sec-WebSocket-Extensions: {offered}\r\n").as_bytes());
+        }
         if let Some(origin) = origin {
             bytes.extend_from_slice(format!("Origin: {origin}\r\n").as_bytes());
         }
@@ -98,9 +103,14 @@ impl Offer {
         bytes
     }
 
-    /// Whether `answer`, which has status 101, opens the connection that was asked for with `key`; the subprotocol, if
-    /// the server chose one. The steps are those of section 4.1, in its order.
-    pub(crate) fn check(&self, key: Key, answer: &Answered) -> Result<Option<String>, HandshakeError> {
+    /// Whether `answer`, which has status 101, opens the connection that was asked for with `key` and `deflate`; what the server
+    /// chose of it. The steps are those of section 4.1, in its order.
+    pub(crate) fn check(
+        &self,
+        key: Key,
+        deflate: Option<DeflateParams>,
+        answer: &Answered,
+    ) -> Result<Chosen, HandshakeError> {
         if !answer.is_http_1_1 {
             return Err(HandshakeError::HttpVersion);
         }
@@ -124,18 +134,23 @@ impl Offer {
         if accept != key.accept().as_bytes() {
             return Err(HandshakeError::Accept);
         }
-        // None is offered, so there may be none.
-        if headers.members("sec-websocket-extensions").next().is_some() {
-            return Err(HandshakeError::ForeignExtension);
-        }
-        match headers.get("sec-websocket-protocol") {
-            None => Ok(None),
+        let deflate = extensions::check(headers, deflate)?;
+        let protocol = match headers.get("sec-websocket-protocol") {
+            None => None,
             Some(chosen) => {
                 let offered = self.protocols.iter().find(|offered| offered.as_bytes() == chosen);
-                offered.cloned().map(Some).ok_or(HandshakeError::ForeignProtocol)
+                Some(offered.cloned().ok_or(HandshakeError::ForeignProtocol)?)
             }
-        }
+        };
+        Ok(Chosen { protocol, deflate })
     }
+}
+
+/// What a server chose of what was offered to it.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) protocol: Option<String>,
+    pub(crate) deflate: Option<DeflateParams>,
 }
 
 /// A path with an optional query, and no fragment: those have no meaning here (section 3).
@@ -164,7 +179,7 @@ mod tests {
         offer.set_origin("http://example.com").unwrap();
         offer.push_header("X-Room", b" 7\t").unwrap();
 
-        let bytes = offer.encode(&Key::from_nonce(*b"the sample nonce"));
+        let bytes = offer.encode(&Key::from_nonce(*b"the sample nonce"), None);
 
         assert_eq!(
             std::str::from_utf8(&bytes).unwrap(),
@@ -181,7 +196,7 @@ mod tests {
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n{lines}\r\n"
         );
         let answer = Answered::parse(head.as_bytes(), LIMITS)?;
-        offer.check(Key::from_nonce(*b"the sample nonce"), &answer)
+        offer.check(Key::from_nonce(*b"the sample nonce"), None, &answer).map(|chosen| chosen.protocol)
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::fmt;
 use super::headers::{Headers, is_token};
 use super::key::Key;
 use super::origin::{self, Authority};
-use super::{HandshakeError, head::HeadLimits};
+use super::{HandshakeError, extensions, head::HeadLimits};
 
 /// Headers that may be there once at most: with two, it depends on the reader which one counts.
 const SINGLE_VALUED: [&str; 5] =
@@ -311,6 +311,7 @@ impl Request {
         if !self.headers.members("sec-websocket-protocol").all(is_token) {
             return Err(HandshakeError::ProtocolList);
         }
+        extensions::check_grammar(&self.headers)?;
         self.check_content_length()
     }
 

@@ -67,20 +67,23 @@ impl fmt::Debug for ExtraHeaders {
     }
 }
 
-/// The answer that opens a connection (section 4.2.2). `protocol` is one that the client offered.
+/// The answer that opens a connection (section 4.2.2). `protocol` is one that the client offered, and so are `extensions`.
 pub(crate) fn encode_switching_protocols(
     accept: &str,
     protocol: Option<&str>,
+    extensions: Option<&str>,
     extra: &ExtraHeaders,
 ) -> Vec<u8> {
     let protocol = protocol.map(|protocol| format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
+    let extensions = extensions.map(|extensions| format!("Sec-WebSocket-Extensions: {extensions}\r\n"));
     let mut bytes = format!(
         "HTTP/1.1 101 Switching Protocols\r\n\
          Upgrade: websocket\r\n\
          Connection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\
-         {}",
-        protocol.unwrap_or_default()
+         {}{}",
+        protocol.unwrap_or_default(),
+        extensions.unwrap_or_default()
     )
     .into_bytes();
     bytes.extend_from_slice(&extra.lines);
@@ -218,13 +221,14 @@ mod tests {
         let mut extra = ExtraHeaders::default();
         extra.push("X-Room", b" 7\t").unwrap();
 
-        let bytes = encode_switching_protocols("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", Some("chat"), &extra);
+        let bytes =
+            encode_switching_protocols("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", Some("chat"), Some("x; y=1"), &extra);
 
         assert_eq!(
             text(&bytes),
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
-             X-Room: 7\r\n\r\n"
+             Sec-WebSocket-Extensions: x; y=1\r\nX-Room: 7\r\n\r\n"
         );
     }
 
@@ -246,7 +250,9 @@ mod tests {
 
     #[test]
     fn the_headers_that_frame_an_answer_are_not_the_callers() {
-        for name in ["Content-Length", "connection", "TRANSFER-ENCODING", "Upgrade", "Sec-WebSocket-Accept"] {
+        for name in
+            ["Content-Length", "connection", "TRANSFER-ENCODING", "Upgrade", "Sec-WebSocket-Extensions"]
+        {
             let fault = ExtraHeaders::default().push(name, b"1").unwrap_err();
             assert!(matches!(fault, HandshakeError::InvalidHeader { name: given } if given == name));
         }

@@ -16,7 +16,7 @@ use super::head::{HeadLimits, HeadReader};
 use super::link::{Farewell, Link, Outgoing};
 use super::origin::OriginPolicy;
 use super::response::{Answer, BodyMode, ExtraHeaders, encode_switching_protocols};
-use super::{HandshakeError, Request, Response};
+use super::{HandshakeError, Request, Response, extensions};
 use crate::connection::{Config, HalfClose, Timer, WebSocket};
 use crate::protocol::Role;
 
@@ -577,7 +577,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
     pub async fn accept(self) -> Result<WebSocket<T>, HandshakeError> {
-        let Self { mut link, config, request, read_ahead, protocol, extra, fault, local: _ } = self;
+        let Self { mut link, mut config, request, read_ahead, protocol, extra, fault, local: _ } = self;
         link.start(config.handshake_timeout);
         let key = match (request.key(), fault) {
             (Some(key), None) => key,
@@ -587,8 +587,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
                 return Err(refuse(link, HandshakeError::NotUpgrade, mode).await);
             }
         };
+        let (deflate, extensions) = extensions::accept(request.headers(), config.wanted()).unzip();
+        config.agree(deflate);
         drop(request);
-        let answer = encode_switching_protocols(&key.accept(), protocol.as_deref(), &extra);
+        let answer =
+            encode_switching_protocols(&key.accept(), protocol.as_deref(), extensions.as_deref(), &extra);
         let mut outgoing = Outgoing::new(answer);
         poll_fn(|cx| outgoing.poll(&mut link, HandshakeError::ResponseTimeout, cx)).await?;
         let Link { stream, timer, half_close, .. } = link;

@@ -1,4 +1,19 @@
 //! permessage-deflate (RFC 7692): what is wanted of it, what was agreed on, and the two codecs.
+//!
+//! flate2's `Compress` and `Decompress` are used as they are: its stream wrappers insist on a final block, which
+//! never comes here (section 7.2).
+
+mod deflater;
+mod inflater;
+
+use std::cell::Cell;
+
+use flate2::{Compress, Decompress};
+
+use super::{Inbound, Outbound};
+
+pub(crate) use deflater::{Deflater, Variants};
+pub(crate) use inflater::Inflater;
 
 /// What is wanted of permessage-deflate (RFC 7692), or what was agreed on.
 ///
@@ -99,6 +114,9 @@ impl Deflate {
 
     /// Base-2 logarithm of the window in which the server may look back (RFC 7692, section 7.1.2.1): 8 to 15, default 15; other numbers
     /// count as the nearest of these.
+    ///
+    /// zlib has no compressor for 8. It need not: with 9 its references go back by at most 250 bytes (the window less the 262 that it
+    /// wants to see ahead), so that one meets 8 too, and is what is used.
     #[must_use]
     pub const fn server_max_window_bits(mut self, bits: u8) -> Self {
         self.params.server_max_window_bits = window_bits(bits);
@@ -133,6 +151,97 @@ const fn window_bits(bits: u8) -> u8 {
     }
 }
 
-/// What unpacks a compressed message.
-#[derive(Debug)]
-pub(crate) enum Inflater {}
+impl Inbound {
+    /// Takes compressed messages, as agreed on (RFC 7692).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{Event, Inbound, Limits, MessageKind};
+    /// use unsync_websocket::{Deflate, Role};
+    ///
+    /// let mut inbound = Inbound::new(Role::Client, Limits::default()).with_deflate(&Deflate::new());
+    /// // The compressed "Hello" of RFC 7692, section 7.2.3.1.
+    /// let mut input = &[0xC1, 0x07, 0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00][..];
+    /// assert_eq!(inbound.receive(&mut input)?, Some(Event::Message(MessageKind::Text)));
+    /// assert_eq!(inbound.payload(), b"Hello");
+    /// # Ok::<(), unsync_websocket::ProtocolError>(())
+    /// ```
+    #[must_use]
+    pub fn with_deflate(self, agreed: &Deflate) -> Self {
+        self.agree(Some(agreed))
+    }
+}
+
+impl Outbound {
+    /// Compresses messages, as agreed on (RFC 7692).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Deflate;
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    ///
+    /// let mut outbound = Outbound::server().with_deflate(&Deflate::new());
+    /// outbound.push(MessageKind::Text, &[b'a'; 2000]);
+    /// assert!(outbound.queued() < 50);
+    /// ```
+    #[must_use]
+    pub fn with_deflate(self, agreed: &Deflate) -> Self {
+        self.agree(Some(agreed))
+    }
+}
+
+thread_local! {
+    static THREAD: Codecs = const { Codecs::new() };
+}
+
+/// What a thread's connections share: whatever keeps nothing from one message to the next.
+struct Codecs {
+    decompress: Cell<Option<Decompress>>,
+    /// With their level and window bits, the last used first.
+    compress: Cell<Vec<(u32, u8, Compress)>>,
+}
+
+/// Compressors that a thread keeps: connections seldom agree on more than a few kinds.
+const COMPRESSORS: usize = 4;
+
+impl Codecs {
+    const fn new() -> Self {
+        Self { decompress: Cell::new(None), compress: Cell::new(Vec::new()) }
+    }
+
+    /// Lends the thread's decompressor, as new.
+    fn with_decompressor<R>(work: impl FnOnce(&mut Decompress) -> R) -> R {
+        // At the end of a thread, when its locals are gone, a connection may still be polled.
+        let kept = THREAD.try_with(|codecs| codecs.decompress.take()).ok().flatten();
+        let mut decompress = match kept {
+            Some(mut decompress) => {
+                decompress.reset(false);
+                decompress
+            }
+            None => Decompress::new(false),
+        };
+        let result = work(&mut decompress);
+        let _ended = THREAD.try_with(|codecs| codecs.decompress.set(Some(decompress)));
+        result
+    }
+
+    /// Lends the thread's compressor of this kind, as new.
+    fn with_compressor<R>(level: u32, bits: u8, work: impl FnOnce(&mut Compress) -> R) -> R {
+        let mut kept = THREAD.try_with(|codecs| codecs.compress.take()).unwrap_or_default();
+        let mut compress = match kept.iter().position(|kind| (kind.0, kind.1) == (level, bits)) {
+            Some(place) => {
+                let mut compress = kept.remove(place).2;
+                compress.reset();
+                compress
+            }
+            None => deflater::new_compressor(level, bits),
+        };
+        let result = work(&mut compress);
+        kept.insert(0, (level, bits, compress));
+        kept.truncate(COMPRESSORS);
+        let _ended = THREAD.try_with(|codecs| codecs.compress.set(kept));
+        result
+    }
+}

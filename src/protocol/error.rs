@@ -47,6 +47,8 @@ pub enum ProtocolError {
     },
     /// Text, or the reason of a Close, that is not UTF-8 (section 8.1).
     InvalidUtf8,
+    /// A compressed message that is none, or lacks its end (RFC 7692, section 7.2.2).
+    InvalidDeflate,
     /// A Close with a payload of one byte: half a code (section 5.5.1).
     CloseTooShort,
     /// A Close with a code that may not travel (section 7.4).
@@ -63,7 +65,7 @@ pub enum ProtocolError {
     },
     /// A message grew past [`Limits::max_message`](super::Limits::max_message) (section 10.4).
     MessageTooBig {
-        /// Bytes, as far as its headers told.
+        /// Bytes, as far as its headers told, or as far as it was inflated.
         len: u64,
         /// Bytes it may have.
         max: usize,
@@ -80,7 +82,7 @@ impl ProtocolError {
     #[must_use]
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::InvalidDeflate => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => {
                 CloseCode::TOO_BIG
             }
@@ -88,7 +90,7 @@ impl ProtocolError {
         }
     }
 
-    /// The section of RFC 6455 that has the rule.
+    /// The section of RFC 6455 that has the rule; for [`InvalidDeflate`](Self::InvalidDeflate), of RFC 7692.
     #[must_use]
     pub const fn section(self) -> &'static str {
         match self {
@@ -99,6 +101,7 @@ impl ProtocolError {
             Self::NotMasked | Self::Masked => "5.1",
             Self::UnexpectedContinuation | Self::ExpectedContinuation { .. } => "5.4",
             Self::InvalidUtf8 => "8.1",
+            Self::InvalidDeflate => "7.2.2",
             Self::CloseTooShort => "5.5.1",
             Self::CloseCode { .. } => "7.4",
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => "10.4",
@@ -122,13 +125,15 @@ impl fmt::Display for ProtocolError {
                 write!(f, "{found:?} frame inside a message in fragments")
             }
             Self::InvalidUtf8 => f.write_str("text is not UTF-8"),
+            Self::InvalidDeflate => f.write_str("compressed message that cannot be inflated"),
             Self::CloseTooShort => f.write_str("close frame with half a code"),
             Self::CloseCode { code } => write!(f, "close code {code} may not travel"),
             Self::FrameTooBig { len, max } => write!(f, "frame of {len} bytes, {max} are allowed"),
             Self::MessageTooBig { len, max } => write!(f, "message of {len} bytes, {max} are allowed"),
             Self::TooManyFragments { max } => write!(f, "message in more than {max} frames"),
         }?;
-        write!(f, " (RFC 6455, section {})", self.section())
+        let rfc = if matches!(self, Self::InvalidDeflate) { 7692 } else { 6455 };
+        write!(f, " (RFC {rfc}, section {})", self.section())
     }
 }
 

@@ -7,8 +7,8 @@
 //!
 //! It knows nothing of what is to be sent in answer: that is for whoever reads the events.
 
-use super::deflate::Inflater;
-use super::{CloseFrame, FrameHeader, Mask, OpCode, ProtocolError, Role, Utf8Validator};
+use super::deflate::{Deflate, Inflater};
+use super::{CloseFrame, FrameHeader, Mask, OpCode, ProtocolError, Role, Utf8Validator, spare};
 
 /// How much a peer may send us at once (RFC 6455, section 10.4).
 ///
@@ -22,9 +22,9 @@ use super::{CloseFrame, FrameHeader, Mask, OpCode, ProtocolError, Role, Utf8Vali
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of a message. Default 1 MiB.
+    /// Bytes of a message, as it is after inflation. Default 1 MiB.
     pub max_message: usize,
-    /// Bytes of one frame's payload. Default 1 MiB.
+    /// Bytes of one frame's payload, as it is on the wire. Default 1 MiB.
     pub max_frame: usize,
     /// Frames of one message, empty ones counted. Default 4,096.
     pub max_fragments: u32,
@@ -116,7 +116,7 @@ pub struct Inbound {
     /// What the last event lets its reader look at.
     shown: Shown,
     /// RSV1 is legal exactly when this is there.
-    inflater: Option<Inflater>,
+    inflater: Option<Box<Inflater>>,
 }
 
 /// Where the next byte belongs.
@@ -145,6 +145,8 @@ struct Assembly {
     frame_count: u32,
     /// Bytes that the headers so far announced; never more than the limit.
     len: usize,
+    /// Its data go through the inflater.
+    compressed: bool,
     utf8: Utf8Validator,
 }
 
@@ -154,9 +156,6 @@ enum Shown {
     Message,
     Control,
 }
-
-/// Buffers above this are given back when they fall empty and the connection waits.
-const KEEP: usize = 4096;
 
 impl Inbound {
     /// The receiving side of an endpoint that acts as `role`, at the start of the stream.
@@ -172,6 +171,12 @@ impl Inbound {
             shown: Shown::Nothing,
             inflater: None,
         }
+    }
+
+    /// Takes compressed messages, if that was agreed on.
+    pub(crate) fn agree(mut self, deflate: Option<&Deflate>) -> Self {
+        self.inflater = deflate.map(|agreed| Box::new(Inflater::new(agreed, self.role)));
+        self
     }
 
     /// Takes bytes from the front of `input` up to the end of the next event, and returns it; `None` when `input`
@@ -230,11 +235,13 @@ impl Inbound {
         }
     }
 
-    /// Forgets the last event's payload and gives back memory that is not needed while nothing arrives.
+    /// Forgets the last event's payload, and hands its buffer to whichever connection of the thread needs one next.
     pub fn release_memory(&mut self) {
         self.forget_shown();
-        if self.message.is_empty() && self.message.capacity() > KEEP {
-            self.message = Vec::new();
+        for buffer in [&mut self.message, &mut self.control] {
+            if buffer.is_empty() {
+                spare::give(std::mem::take(buffer));
+            }
         }
     }
 
@@ -256,8 +263,7 @@ impl Inbound {
         let result = self.next_event(input, direct);
         if let Err(error) = &result {
             self.stage = Stage::Failed(*error);
-            self.assembly = None;
-            self.message = Vec::new();
+            self.end_stream();
         }
         result
     }
@@ -289,6 +295,12 @@ impl Inbound {
                     };
                     if header.opcode.is_control() {
                         copy(&mut self.control);
+                    } else if let Some(inflater) = self
+                        .inflater
+                        .as_mut()
+                        .filter(|_| self.assembly.as_ref().is_some_and(|it| it.compressed))
+                    {
+                        copy(inflater.packed());
                     } else if let Some(assembly) = &mut self.assembly {
                         // Only a message that is this one frame can go past our own buffer: of any other,
                         // a part would stay in the caller's if the call were the last.
@@ -307,6 +319,9 @@ impl Inbound {
                                 return event.map(Some);
                             }
                             _ => {
+                                if self.message.capacity() == 0 {
+                                    self.message = spare::take();
+                                }
                                 let start = self.message.len();
                                 copy(&mut self.message);
                                 assembly.extend(self.message.get(start..).unwrap_or_default())?;
@@ -359,10 +374,21 @@ impl Inbound {
         match (&self.assembly, kind) {
             (None, None) => return Err(ProtocolError::UnexpectedContinuation),
             (Some(_), Some(_)) => return Err(ProtocolError::ExpectedContinuation { found: header.opcode }),
-            (None, Some(kind)) => self.assembly = Some(Assembly::new(kind)),
+            (None, Some(kind)) => {
+                self.assembly = Some(Assembly::new(kind, header.rsv1));
+                if let Some(inflater) = self.inflater.as_mut().filter(|_| header.rsv1) {
+                    inflater.begin();
+                }
+            }
             (Some(_), None) => {}
         }
-        let Limits { max_message, max_frame, max_fragments } = self.limits;
+        let Limits { mut max_message, mut max_frame, max_fragments } = self.limits;
+        if self.assembly.as_ref().is_some_and(|assembly| assembly.compressed) {
+            // What does not shrink may have grown a little; what it comes to is counted when it is inflated.
+            let max_packed = Inflater::max_packed(max_message);
+            max_frame = if max_frame < max_message { max_frame } else { max_packed };
+            max_message = max_packed;
+        }
         let len = match usize::try_from(header.payload_len) {
             Ok(len) if len <= max_frame => len,
             _ => {
@@ -384,6 +410,15 @@ impl Inbound {
         Ok(len)
     }
 
+    /// No message follows.
+    fn end_stream(&mut self) {
+        self.assembly = None;
+        spare::give(std::mem::take(&mut self.message));
+        if let Some(inflater) = &mut self.inflater {
+            inflater.release();
+        }
+    }
+
     fn end_frame(&mut self) {
         self.stage = Stage::Header(PartialHeader::default());
     }
@@ -398,20 +433,28 @@ impl Inbound {
             OpCode::Close => {
                 let frame = CloseFrame::decode(&self.control)?;
                 self.stage = Stage::Finished;
-                self.assembly = None;
-                self.message = Vec::new();
+                self.end_stream();
                 Ok(Event::Close(frame))
             }
             OpCode::Continuation | OpCode::Text | OpCode::Binary => match &self.assembly {
-                Some(assembly) if header.fin => {
-                    let event = assembly.finish()?;
-                    self.assembly = None;
-                    self.shown = Shown::Message;
-                    Ok(event)
-                }
+                Some(_) if header.fin => self.message_event(),
                 _ => Ok(Event::Fragment),
             },
         }
+    }
+
+    /// What has come of the message is all of it.
+    fn message_event(&mut self) -> Result<Event, ProtocolError> {
+        let Some(mut assembly) = self.assembly.take() else { return Ok(Event::Fragment) };
+        if let Some(inflater) = self.inflater.as_mut().filter(|_| assembly.compressed) {
+            if self.message.capacity() == 0 {
+                self.message = spare::take();
+            }
+            inflater.finish(&mut self.message, self.limits.max_message)?;
+            assembly.extend(&self.message)?;
+        }
+        self.shown = Shown::Message;
+        assembly.finish()
     }
 }
 
@@ -441,8 +484,8 @@ impl PartialHeader {
 }
 
 impl Assembly {
-    const fn new(kind: MessageKind) -> Self {
-        Self { kind, frame_count: 0, len: 0, utf8: Utf8Validator::new() }
+    const fn new(kind: MessageKind, compressed: bool) -> Self {
+        Self { kind, frame_count: 0, len: 0, compressed, utf8: Utf8Validator::new() }
     }
 
     fn extend(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {

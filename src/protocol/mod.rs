@@ -12,6 +12,7 @@ mod header;
 mod inbound;
 mod mask;
 mod outbound;
+mod spare;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame};
@@ -24,6 +25,6 @@ pub use error::ProtocolError;
 pub use header::{EncodedHeader, FrameHeader, OpCode, Role};
 pub use inbound::{Event, Inbound, Limits, MessageKind};
 pub use mask::{Mask, MaskingKeys};
-pub(crate) use outbound::Rest;
 pub use outbound::{Batch, EncodedFrame, Outbound};
+pub(crate) use outbound::{Compress, Rest};
 pub use utf8::Utf8Validator;

@@ -15,20 +15,24 @@ use std::fmt;
 use std::io::IoSlice;
 use std::rc::Rc;
 
+use super::deflate::{Deflate, Deflater, Variants};
 use super::header::MAX_CONTROL;
-use super::{CloseFrame, EncodedHeader, FrameHeader, Mask, MaskingKeys, MessageKind, OpCode};
+use super::{CloseFrame, EncodedHeader, FrameHeader, Mask, MaskingKeys, MessageKind, OpCode, Role, spare};
 
 /// Frames up to this size are copied into the outbox even if they could be shared: a short copy costs less than
 /// a piece of its own in the write.
 const COPY: usize = 1024;
-/// An empty outbox keeps a buffer up to this size.
-const KEEP: usize = 4096;
+/// Chunks up to this size are joined while they wait.
+const SHORT: usize = 4096;
 /// Pieces that one write is given at most.
 const SLICES: usize = 16;
 
 /// A message encoded once, to be queued on any number of connections (a room's broadcast).
 ///
 /// Cloning is cheap: the bytes are shared. It is one frame, so a PONG or a Close waits until all of it is written.
+///
+/// Connections that agreed on compression without context takeover get a compressed form, made once for all of them whose
+/// windows are equal, with the level of the first; those that keep a context get the message as it is.
 ///
 /// # Examples
 ///
@@ -42,8 +46,9 @@ const SLICES: usize = 16;
 #[derive(Clone)]
 pub struct EncodedFrame {
     kind: MessageKind,
-    header_len: usize,
     bytes: Rc<[u8]>,
+    /// Compressed forms, unless there are to be none.
+    packed: Option<Variants>,
 }
 
 impl EncodedFrame {
@@ -60,12 +65,37 @@ impl EncodedFrame {
     }
 
     fn new(kind: MessageKind, payload: &[u8]) -> Self {
-        let header = header(kind.opcode(), Fin::Yes, None, payload.len()).encode();
+        let header = Head::whole(kind.opcode()).header(None, payload.len()).encode();
         let bytes = [header.as_slice(), payload].concat();
-        Self { kind, header_len: header.as_slice().len(), bytes: bytes.into() }
+        Self { kind, bytes: bytes.into(), packed: Some(Variants::default()) }
     }
 
-    /// The whole frame, as a server sends it.
+    /// The same message, never to be compressed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::EncodedFrame;
+    ///
+    /// let frame = EncodedFrame::text("the secret of somebody, beside what somebody else wrote").uncompressed();
+    /// # drop(frame);
+    /// ```
+    #[must_use]
+    pub fn uncompressed(mut self) -> Self {
+        self.packed = None;
+        self
+    }
+
+    /// The whole frame as a server with this `deflater` sends it, if that is compressed.
+    fn packed(&self, deflater: &Deflater) -> Option<&Rc<[u8]>> {
+        self.packed.as_ref()?.get_or_encode(deflater, self.payload(), |packed| {
+            let mut frame = Vec::new();
+            encode(Head { rsv1: true, ..Head::whole(self.kind.opcode()) }, packed, None, &mut frame);
+            frame.into()
+        })
+    }
+
+    /// The whole frame, as a server sends it that has not agreed on compression.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -74,7 +104,7 @@ impl EncodedFrame {
     /// The message's data.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        self.bytes.get(self.header_len..).unwrap_or_default()
+        payload_of(&self.bytes)
     }
 }
 
@@ -84,16 +114,40 @@ impl fmt::Debug for EncodedFrame {
     }
 }
 
-/// Whether a frame is the last of its message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fin {
-    Yes,
-    No,
+/// Whether a message may be compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compress {
+    IfAgreed,
+    Never,
 }
 
-fn header(opcode: OpCode, fin: Fin, mask: Option<[u8; 4]>, len: usize) -> FrameHeader {
-    let payload_len = u64::try_from(len).unwrap_or(u64::MAX);
-    FrameHeader { fin: fin == Fin::Yes, rsv1: false, opcode, mask, payload_len }
+/// The payload of a frame without a mask.
+fn payload_of(frame: &[u8]) -> &[u8] {
+    let header_len = FrameHeader::decode(frame).ok().flatten().map_or(0, |(_, len)| len);
+    frame.get(header_len..).unwrap_or_default()
+}
+
+/// The first byte of a frame.
+#[derive(Clone, Copy)]
+struct Head {
+    opcode: OpCode,
+    /// Whether it is the last frame of its message.
+    fin: bool,
+    /// Whether it begins a message that is compressed (RFC 7692, section 6).
+    rsv1: bool,
+}
+
+impl Head {
+    /// Of a frame that is a message, or a control frame.
+    const fn whole(opcode: OpCode) -> Self {
+        Self { opcode, fin: true, rsv1: false }
+    }
+
+    fn header(self, mask: Option<[u8; 4]>, len: usize) -> FrameHeader {
+        let Self { opcode, fin, rsv1 } = self;
+        let payload_len = u64::try_from(len).unwrap_or(u64::MAX);
+        FrameHeader { fin, rsv1, opcode, mask, payload_len }
+    }
 }
 
 /// The sending side of a connection.
@@ -137,6 +191,8 @@ pub struct Outbound {
     pong: Option<Vec<u8>>,
     closing: Closing,
     lent: Lent,
+    /// What compresses messages, if that was agreed on.
+    deflater: Option<Box<Deflater>>,
 }
 
 /// Whether a batch is out.
@@ -200,6 +256,13 @@ impl Chunk {
             }
         }
         written.saturating_sub(taken)
+    }
+
+    /// All of it has been written.
+    fn recycle(self) {
+        if let Self::Frames { bytes, .. } = self {
+            spare::give(bytes);
+        }
     }
 
     /// Drops all frames of which nothing has been written.
@@ -328,7 +391,15 @@ impl Outbound {
             pong: None,
             closing: Closing::Open,
             lent: Lent::Nothing,
+            deflater: None,
         }
+    }
+
+    /// Compresses messages, if that was agreed on.
+    pub(crate) fn agree(mut self, deflate: Option<&Deflate>) -> Self {
+        let role = if self.keys.is_some() { Role::Client } else { Role::Server };
+        self.deflater = deflate.map(|agreed| Box::new(Deflater::new(agreed, role)));
+        self
     }
 
     /// Payload bytes of the longest fragment (default 64 KiB), and the mark in bytes below which there
@@ -372,22 +443,52 @@ impl Outbound {
             && !matches!(self.closing, Closing::Queued(_))
     }
 
-    /// Queues a message; in fragments, if it is long. Does nothing after [`close`](Self::close).
+    /// Queues a message, compressed if that was agreed on and pays; in fragments, if it is long then. Does nothing after
+    /// [`close`](Self::close).
     pub fn push(&mut self, kind: MessageKind, payload: &[u8]) {
+        let deflater = self.deflater.as_mut().filter(|deflater| deflater.wants(payload.len()));
+        match deflater.filter(|_| matches!(self.closing, Closing::Open)).and_then(|it| it.deflate(payload)) {
+            Some(packed) => {
+                self.fragments(kind, true, &packed);
+                spare::give(packed);
+            }
+            None => self.fragments(kind, false, payload),
+        }
+    }
+
+    pub(crate) fn push_with(&mut self, compress: Compress, kind: MessageKind, payload: &[u8]) {
+        match compress {
+            Compress::IfAgreed => self.push(kind, payload),
+            Compress::Never => self.push_uncompressed(kind, payload),
+        }
+    }
+
+    /// Queues a message as it is; in fragments, if it is long. Does nothing after [`close`](Self::close).
+    pub fn push_uncompressed(&mut self, kind: MessageKind, payload: &[u8]) {
+        self.fragments(kind, false, payload);
+    }
+
+    /// Whether [`push`](Self::push) would try to compress a message of `len` bytes.
+    pub(crate) fn compresses(&self, len: usize) -> bool {
+        self.deflater.as_ref().is_some_and(|deflater| deflater.wants(len))
+    }
+
+    fn fragments(&mut self, kind: MessageKind, compressed: bool, payload: &[u8]) {
         if !self.is_open() {
             return;
         }
-        let mut opcode = kind.opcode();
+        let mut head = Head { opcode: kind.opcode(), fin: false, rsv1: compressed };
         let mut rest = payload;
         while let Some((piece, after)) =
             rest.split_at_checked(self.fragment).filter(|(_, after)| !after.is_empty())
         {
-            self.append(opcode, Fin::No, piece);
+            self.append(head, piece);
             // A chunk ends here, so that a Pong can go between (unless they are short).
             self.seal();
-            (opcode, rest) = (OpCode::Continuation, after);
+            head = Head { opcode: OpCode::Continuation, fin: false, rsv1: false };
+            rest = after;
         }
-        self.append(opcode, Fin::Yes, rest);
+        self.append(Head { fin: true, ..head }, rest);
     }
 
     /// Queues a message that is encoded already. Does nothing after [`close`](Self::close).
@@ -395,15 +496,20 @@ impl Outbound {
         if !self.is_open() {
             return;
         }
+        let packed = self.deflater.as_ref().and_then(|deflater| frame.packed(deflater));
+        let bytes = packed.unwrap_or(&frame.bytes);
         if self.keys.is_some() {
-            self.append(frame.kind.opcode(), Fin::Yes, frame.payload());
-        } else if frame.as_bytes().len() <= COPY {
-            self.tail.extend_from_slice(frame.as_bytes());
-            self.queued = self.queued.saturating_add(frame.as_bytes().len());
+            // A client masks each copy with a key of its own.
+            let head = Head { rsv1: packed.is_some(), ..Head::whole(frame.kind.opcode()) };
+            self.append(head, payload_of(bytes));
+        } else if bytes.len() <= COPY {
+            self.fill_tail();
+            self.tail.extend_from_slice(bytes);
+            self.queued = self.queued.saturating_add(bytes.len());
         } else {
             self.seal();
-            self.ready.push_back(Chunk::Shared { bytes: Rc::clone(&frame.bytes), at: 0 });
-            self.queued = self.queued.saturating_add(frame.as_bytes().len());
+            self.ready.push_back(Chunk::Shared { bytes: Rc::clone(bytes), at: 0 });
+            self.queued = self.queued.saturating_add(bytes.len());
         }
     }
 
@@ -420,7 +526,7 @@ impl Outbound {
 
     fn control(&mut self, opcode: OpCode, payload: &[u8]) {
         if self.is_open() {
-            self.append(opcode, Fin::Yes, payload.get(..MAX_CONTROL).unwrap_or(payload));
+            self.append(Head::whole(opcode), payload.get(..MAX_CONTROL).unwrap_or(payload));
         }
     }
 
@@ -466,7 +572,7 @@ impl Outbound {
             _ => None,
         };
         self.ready.clear();
-        self.tail = Vec::new();
+        spare::give(std::mem::take(&mut self.tail));
         self.pong = None;
         match &mut self.direct {
             // The fragment that has begun is the last; the header that it had never says so.
@@ -545,7 +651,7 @@ impl Outbound {
         // The usual case: one buffer, all of it written.
         if more.is_empty() && first.unwritten().len() <= written {
             self.place = Place::Boundary;
-            return self.recycle(first);
+            return first.recycle();
         }
         if written == 0
             && let Chunk::Pong { bytes, at: 0 } = first
@@ -559,7 +665,9 @@ impl Outbound {
             if !chunk.unwritten().is_empty() {
                 break;
             }
-            more.pop_front();
+            if let Some(written) = more.pop_front() {
+                written.recycle();
+            }
         }
         self.place = match more.front() {
             Some(Chunk::Frames { at: 0, .. } | Chunk::Shared { at: 0, .. }) | None => Place::Boundary,
@@ -581,17 +689,6 @@ impl Outbound {
         }
     }
 
-    /// Keeps a buffer that has been written for the next frames, if it is small.
-    fn recycle(&mut self, chunk: Chunk) {
-        if let Chunk::Frames { mut bytes, .. } = chunk
-            && self.tail.capacity() == 0
-            && bytes.capacity() <= KEEP
-        {
-            bytes.clear();
-            self.tail = bytes;
-        }
-    }
-
     /// Ends the chunk that is being filled. A short one joins the one before it: frames that come one by one while nothing can be
     /// written must not cost a buffer each.
     fn seal(&mut self) {
@@ -600,23 +697,32 @@ impl Outbound {
         }
         let tail = std::mem::take(&mut self.tail);
         match self.ready.back_mut() {
-            Some(Chunk::Frames { bytes, .. }) if bytes.len().saturating_add(tail.len()) <= KEEP => {
+            Some(Chunk::Frames { bytes, .. }) if bytes.len().saturating_add(tail.len()) <= SHORT => {
                 bytes.extend_from_slice(&tail);
+                spare::give(tail);
             }
             _ => self.ready.push_back(Chunk::Frames { bytes: tail, at: 0 }),
         }
     }
 
+    /// Sees to it that the chunk that is being filled has a buffer.
+    fn fill_tail(&mut self) {
+        if self.tail.capacity() == 0 {
+            self.tail = spare::take();
+        }
+    }
+
     /// Encodes one frame at the end of the outbox.
-    fn append(&mut self, opcode: OpCode, fin: Fin, payload: &[u8]) {
+    fn append(&mut self, head: Head, payload: &[u8]) {
+        self.fill_tail();
         let before = self.tail.len();
-        encode(opcode, fin, payload, self.keys.as_deref_mut(), &mut self.tail);
+        encode(head, payload, self.keys.as_deref_mut(), &mut self.tail);
         self.queued = self.queued.saturating_add(self.tail.len().saturating_sub(before));
     }
 
     fn encode_control(&mut self, opcode: OpCode, payload: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
-        encode(opcode, Fin::Yes, payload, self.keys.as_deref_mut(), &mut frame);
+        encode(Head::whole(opcode), payload, self.keys.as_deref_mut(), &mut frame);
         frame
     }
 }
@@ -625,15 +731,9 @@ fn total(chunks: &VecDeque<Chunk>) -> usize {
     chunks.iter().fold(0, |sum, chunk| sum.saturating_add(chunk.unwritten().len()))
 }
 
-fn encode(
-    opcode: OpCode,
-    fin: Fin,
-    payload: &[u8],
-    keys: Option<&mut (dyn MaskingKeys + 'static)>,
-    to: &mut Vec<u8>,
-) {
+fn encode(head: Head, payload: &[u8], keys: Option<&mut (dyn MaskingKeys + 'static)>, to: &mut Vec<u8>) {
     let key = keys.map(MaskingKeys::next_key);
-    let header = header(opcode, fin, key, payload.len()).encode();
+    let header = head.header(key, payload.len()).encode();
     to.reserve(header.as_slice().len().saturating_add(payload.len()));
     to.extend_from_slice(header.as_slice());
     match key {
@@ -663,8 +763,8 @@ impl Outbound {
     fn fragment_of(&self, opcode: OpCode, len: usize) -> Direct {
         let fragment_left = len.min(self.fragment);
         let message_left = len.saturating_sub(fragment_left);
-        let fin = if message_left == 0 { Fin::Yes } else { Fin::No };
-        let header = header(opcode, fin, None, fragment_left).encode();
+        let head = Head { opcode, fin: message_left == 0, rsv1: false };
+        let header = head.header(None, fragment_left).encode();
         let is_first = opcode != OpCode::Continuation;
         Direct { header, is_first, header_written: 0, fragment_left, message_left }
     }
@@ -729,9 +829,9 @@ impl Outbound {
         if rest == Rest::Message {
             while !of_message.is_empty() {
                 let (piece, after) = of_message.split_at_checked(self.fragment).unwrap_or((of_message, &[]));
-                let fin = if after.is_empty() { Fin::Yes } else { Fin::No };
+                let head = Head { opcode: OpCode::Continuation, fin: after.is_empty(), rsv1: false };
                 let mut bytes = Vec::new();
-                encode(OpCode::Continuation, fin, piece, None, &mut bytes);
+                encode(head, piece, None, &mut bytes);
                 chunks.push_back(Chunk::Frames { bytes, at: 0 });
                 of_message = after;
             }

@@ -356,7 +356,48 @@ async function away(browser) {
   await ann.context().close();
 }
 
+// --- A compressed battle ----------------------------------------------------------------------------------------------
+
+/** What a server with these options sends in 60 ticks to a page that watches five bots, and what was agreed on. */
+async function traffic(browser, ...options) {
+  const house = await startServer(binary, "--listen", "127.0.0.1:0", "--bots", "5", ...options);
+  const network = await startNetwork(house.url);
+  const complaints = [];
+  const context = await browser.newContext(DESK);
+  const page = await context.newPage();
+  const session = await context.newCDPSession(page);
+  await session.send("Network.enable");
+  let extensions;
+  session.on("Network.webSocketHandshakeResponseReceived", ({ response }) => {
+    extensions = response.headers["Sec-WebSocket-Extensions"] ?? "none";
+  });
+  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.stack}`));
+  await page.goto(network.url);
+  await until("five bots fly", async () => (await players(page)).length === 5);
+  const [bytes, from] = [network.received(), (await state(page)).tick];
+  await until("60 ticks have passed", async () => (await state(page)).tick >= from + 60);
+  const ticks = (await state(page)).tick - from;
+  const each = (network.received() - bytes) / ticks;
+  assert.deepEqual(complaints, []);
+  await context.close();
+  network.close();
+  await interrupt(house);
+  return { extensions, each };
+}
+
+async function compressed(browser) {
+  await step("a browser agrees on compression, and a battle takes fewer bytes", async () => {
+    const plain = await traffic(browser);
+    const small = await traffic(browser, "--deflate");
+    assert.equal(plain.extensions, "none");
+    assert.match(small.extensions, /^permessage-deflate/);
+    console.log(`bytes a tick: ${plain.each.toFixed(1)} plain, ${small.each.toFixed(1)} with ${small.extensions}`);
+    assert.ok(small.each < plain.each * 0.9);
+  });
+}
+
 await withBrowser(executablePath, async (browser) => {
+  await compressed(browser);
   await away(browser);
   await duel(browser);
   await melee(browser);

@@ -83,12 +83,13 @@ fn every_rule_that_an_answer_breaks_has_its_error() {
         assert!(expected(&error), "{to}: {error:?}");
         assert!(!error.to_string().is_empty());
     }
-    let cases: [(&str, Expected); 12] = [
+    let cases: [(&str, Expected); 13] = [
         ("Sec-WebSocket-Extensions: permessage-deflate", |e| matches!(e, HandshakeError::ForeignExtension)),
         ("Sec-WebSocket-Extensions: ,x-webkit-deflate-frame;a=b", |e| {
             matches!(e, HandshakeError::ForeignExtension)
         }),
-        ("Sec-WebSocket-Extensions: \u{e9}", |e| matches!(e, HandshakeError::ForeignExtension)),
+        ("Sec-WebSocket-Extensions: \u{e9}", |e| matches!(e, HandshakeError::ExtensionList)),
+        ("Sec-WebSocket-Extensions: permessage-deflate;", |e| matches!(e, HandshakeError::ExtensionList)),
         ("Sec-WebSocket-Protocol: superchat", |e| matches!(e, HandshakeError::ForeignProtocol)),
         ("Sec-WebSocket-Protocol: Chat", |e| matches!(e, HandshakeError::ForeignProtocol)),
         ("Sec-WebSocket-Protocol: chat, battle", |e| matches!(e, HandshakeError::ForeignProtocol)),

@@ -11,6 +11,7 @@
     reason = "each test binary compiles the whole module and uses a part of it"
 )]
 
+pub mod agree;
 pub mod cancel;
 pub mod closing;
 pub mod talk;
@@ -21,6 +22,7 @@ use std::pin::Pin;
 use futures_io::{AsyncRead, AsyncWrite};
 use unsync_websocket::{Config, Error, Incoming, Message, NoTimer, Role, WebSocket};
 
+use super::kit::choices::Chooser;
 use super::kit::ledger::Ledger;
 use super::kit::net::{self, SimNet, SimStream};
 use super::kit::script::Script;
@@ -63,6 +65,16 @@ pub fn pair(sim: &Sim, net: net::Config, configs: [Config; 2]) -> (SimNet, [Sock
     let (net, server, client) = SimNet::new(sim, net);
     let [of_server, of_client] = configs;
     (net, [socket(sim, server, of_server), socket(sim, client, of_client)])
+}
+
+/// `config`, in one run of six with compression of every message, which both ends then agree on.
+pub fn maybe_deflate(config: Config, choices: &Chooser) -> Config {
+    #[cfg(feature = "deflate")]
+    if choices.one_in(6) {
+        return config.deflate(agree::deflate(choices.of(&[0, 256, 32 << 10])).threshold(0).level(1));
+    }
+    _ = choices;
+    config
 }
 
 /// A connection that reads what `from` wrote.

@@ -249,8 +249,8 @@ impl Talk {
 
     /// What was on the wire is what was said.
     fn check_wire(&self, net: &SimNet) {
-        for end in 0..2 {
-            let seen = wire::check_closed(FROM[end], &net.recorded(end));
+        for (end, from) in FROM.into_iter().enumerate() {
+            let seen = wire::check_closed(from, &net.recorded(end));
             assert_eq!(wire::close_code(&seen), Some(1000));
             let pings = seen.events.iter().filter(|event| matches!(event, Event::Ping(_))).count();
             assert_eq!(pings, self.pings[end] * self.lengths[end].len());

@@ -1,7 +1,9 @@
 //! RFC 6455 the slow and obvious way: bytes of one direction in, events and a verdict out.
 //!
 //! Written to be right by inspection: nothing is incremental, everything is copied, UTF-8 is judged by looking at
-//! the whole text so far with the standard library. No compression; so a reserved bit is always a fault.
+//! the whole text so far with the standard library. With [`Limits::deflate`] it takes compressed messages too, by [`inflate`].
+
+use super::inflate;
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +19,27 @@ pub struct Limits {
     pub max_message: u64,
     pub max_frame: u64,
     pub max_fragments: u64,
+    /// Whether messages may be compressed, and how many bytes of earlier ones they may then refer to.
+    pub deflate: Option<usize>,
 }
 
 impl Limits {
-    pub const NONE: Self = Self { max_message: u64::MAX, max_frame: u64::MAX, max_fragments: u64::MAX };
+    pub const NONE: Self =
+        Self { max_message: u64::MAX, max_frame: u64::MAX, max_fragments: u64::MAX, deflate: None };
+
+    /// No limits, and compression with a window of as many bytes; 0 for one that forgets.
+    pub const fn with_deflate(self, window: usize) -> Self {
+        Self { deflate: Some(window), ..self }
+    }
+}
+
+/// A message under way.
+struct Message {
+    opcode: u8,
+    /// What has come of it, compressed if it is.
+    payload: Vec<u8>,
+    frames: u64,
+    compressed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,15 +74,21 @@ pub struct Seen {
     pub verdict: Verdict,
     /// Frames that arrived whole, before the verdict.
     pub frames: Vec<Frame>,
+    /// Every rule that the frame broke which ended it. An endpoint may name any of them.
+    pub broken: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     pub fin: bool,
+    pub rsv1: bool,
     pub opcode: u8,
     /// Unmasked.
     pub payload: Vec<u8>,
 }
+
+/// The first of the reserved bits, as one of the three.
+const RSV1: u8 = 4;
 
 pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
@@ -84,24 +109,29 @@ const fn broken(code: u16, rule: &'static str) -> Broken {
 /// A frame's header, and where its payload begins.
 struct Header {
     fin: bool,
+    rsv: u8,
     opcode: u8,
     key: Option<[u8; 4]>,
+    /// The seven bits: 126 and 127 say that the length follows in 2 or 8 bytes.
+    short_len: u8,
     payload_len: u64,
     header_len: usize,
 }
 
 /// Reads all of `bytes`.
 pub fn read(from: From, limits: Limits, bytes: &[u8]) -> Seen {
-    let mut seen = Seen { events: Vec::new(), verdict: Verdict::Open, frames: Vec::new() };
-    // The message under way: its opcode, its payload so far, its frames so far.
-    let mut message: Option<(u8, Vec<u8>, u64)> = None;
+    let mut seen =
+        Seen { events: Vec::new(), verdict: Verdict::Open, frames: Vec::new(), broken: Vec::new() };
+    let mut message: Option<Message> = None;
+    // What compressed messages came to.
+    let mut history = Vec::new();
     let mut rest = bytes;
     loop {
         seen.verdict = if message.is_some() { Verdict::InMessage } else { Verdict::Open };
         if rest.is_empty() {
             return seen;
         }
-        match step(from, limits, rest, &mut message, &mut seen) {
+        match step(from, limits, rest, &mut message, &mut history, &mut seen) {
             Ok(Some(used)) => {
                 rest = &rest[used..];
                 if let Some(Event::Close(_)) = seen.events.last() {
@@ -113,69 +143,103 @@ pub fn read(from: From, limits: Limits, bytes: &[u8]) -> Seen {
                 seen.verdict = Verdict::InFrame;
                 return seen;
             }
-            Err(Broken { code, rule }) => {
+            Err(broken) => {
+                let Broken { code, rule } = broken[0];
                 seen.verdict = Verdict::Fault { code, rule };
+                seen.broken = broken.iter().map(|broken| broken.rule).collect();
                 return seen;
             }
         }
     }
 }
 
-/// Judges one frame, whole or not. `Ok(Some(bytes used))` if it is whole, `Ok(None)` if more is needed.
+/// Judges one frame, whole or not. `Ok(Some(bytes used))` if it is whole, `Ok(None)` if more is needed, else all the
+/// rules that it breaks.
 fn step(
     from: From,
     limits: Limits,
     bytes: &[u8],
-    message: &mut Option<(u8, Vec<u8>, u64)>,
+    message: &mut Option<Message>,
+    history: &mut Vec<u8>,
     seen: &mut Seen,
-) -> Result<Option<usize>, Broken> {
-    let Some(header) = header(bytes)? else {
+) -> Result<Option<usize>, Vec<Broken>> {
+    let Some(header) = header(bytes) else {
         return Ok(None);
     };
-    judge_header(from, limits, &header, message.as_ref())?;
+    let mut faults = faults_of_header(from, limits, &header, message.is_some());
+    if faults.is_empty() && header.opcode < 8 {
+        faults = faults_of_size(limits, &header, message.as_ref());
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
 
     let body = &bytes[header.header_len..];
     let whole = body.len() as u64 >= header.payload_len;
     let body = if whole { &body[..header.payload_len as usize] } else { body };
     let payload = unmask(header.key, body);
-    let frame = Frame { fin: header.fin, opcode: header.opcode, payload: payload.clone() };
+    let rsv1 = header.rsv == RSV1;
+    let frame = Frame { fin: header.fin, rsv1, opcode: header.opcode, payload: payload.clone() };
 
     if header.opcode >= 8 {
         if !whole {
             return Ok(None);
         }
         seen.frames.push(frame);
-        seen.events.push(control(header.opcode, payload)?);
+        seen.events.push(control(header.opcode, payload).map_err(|broken| vec![broken])?);
         return Ok(Some(header.header_len + body.len()));
     }
 
-    let (kind, mut all, count) = match message.take() {
-        Some((kind, so_far, count)) => (kind, so_far, count),
-        None => (header.opcode, Vec::new(), 0),
-    };
-    all.extend(payload);
+    let mut under_way = message.take().unwrap_or(Message {
+        opcode: header.opcode,
+        payload: Vec::new(),
+        frames: 0,
+        compressed: rsv1,
+    });
+    under_way.payload.extend(payload);
+    under_way.frames += 1;
     let last = whole && header.fin;
-    if kind == TEXT {
-        judge_text(&all, last)?;
+    if under_way.opcode == TEXT && !under_way.compressed {
+        judge_text(&under_way.payload, last).map_err(|broken| vec![broken])?;
     }
     if !whole {
         return Ok(None);
     }
     seen.frames.push(frame);
-    if !last {
-        *message = Some((kind, all, count + 1));
-    } else if kind == TEXT {
-        seen.events.push(Event::Text(String::from_utf8(all).expect("judged")));
+    if last {
+        seen.events.push(finish(limits, under_way, history).map_err(|broken| vec![broken])?);
     } else {
-        seen.events.push(Event::Binary(all));
+        *message = Some(under_way);
     }
     Ok(Some(header.header_len + body.len()))
 }
 
+/// What a whole message is, after RFC 7692, section 7.2.2, if it is compressed.
+fn finish(limits: Limits, message: Message, history: &mut Vec<u8>) -> Result<Event, Broken> {
+    let mut data = message.payload;
+    if let Some(window) = limits.deflate.filter(|_| message.compressed) {
+        let reachable = &history[history.len().saturating_sub(window)..];
+        // No bytes at all are what some make of an empty message.
+        data = match data.as_slice() {
+            [] => Vec::new(),
+            _ => inflate::message(&data, reachable).ok_or(broken(1007, "not DEFLATE"))?.data,
+        };
+        history.extend(&data);
+        if data.len() as u64 > limits.max_message {
+            return Err(broken(1009, "message too big"));
+        }
+    }
+    if message.opcode == BINARY {
+        return Ok(Event::Binary(data));
+    }
+    judge_text(&data, true)?;
+    Ok(Event::Text(String::from_utf8(data).expect("judged")))
+}
+
 /// Section 5.2. `None` while it is not whole: a header is judged as one.
-fn header(bytes: &[u8]) -> Result<Option<Header>, Broken> {
+fn header(bytes: &[u8]) -> Option<Header> {
     let [first, second, ..] = *bytes else {
-        return Ok(None);
+        return None;
     };
     let short_len = second & 0x7f;
     let extended = match short_len {
@@ -186,54 +250,56 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, Broken> {
     let masked = second & 0x80 != 0;
     let header_len = 2 + extended + if masked { 4 } else { 0 };
     if bytes.len() < header_len {
-        return Ok(None);
+        return None;
     }
     let payload_len = match extended {
         0 => u64::from(short_len),
         _ => bytes[2..2 + extended].iter().fold(0, |len, byte| len << 8 | u64::from(*byte)),
     };
-    if first & 0x70 != 0 {
-        return Err(broken(1002, "reserved bit"));
-    }
-    match extended {
-        2 if payload_len < 126 => return Err(broken(1002, "length not minimal")),
-        8 if payload_len <= 0xffff => return Err(broken(1002, "length not minimal")),
-        8 if payload_len >> 63 == 1 => return Err(broken(1002, "length with the top bit")),
-        _ => {}
-    }
     let key = masked.then(|| bytes[header_len - 4..header_len].try_into().unwrap());
-    Ok(Some(Header { fin: first & 0x80 != 0, opcode: first & 0x0f, key, payload_len, header_len }))
+    let (fin, rsv, opcode) = (first & 0x80 != 0, first >> 4 & 7, first & 0x0f);
+    Some(Header { fin, rsv, opcode, key, short_len, payload_len, header_len })
 }
 
-fn judge_header(
-    from: From,
-    limits: Limits,
-    header: &Header,
-    message: Option<&(u8, Vec<u8>, u64)>,
-) -> Result<(), Broken> {
-    if header.key.is_some() != (from == From::Client) {
-        return Err(broken(1002, "mask bit"));
+/// What no size and no payload could make good (sections 5.1, 5.2, 5.4, 5.5).
+fn faults_of_header(from: From, limits: Limits, header: &Header, in_message: bool) -> Vec<Broken> {
+    let Header { fin, rsv, opcode, short_len, payload_len, .. } = *header;
+    let control = opcode >= 8;
+    // RFC 7692, section 6: of the reserved bits the first, and on the first frame of a message.
+    let may_be_compressed = limits.deflate.is_some() && rsv == RSV1 && matches!(opcode, TEXT | BINARY);
+    let rules = [
+        (rsv != 0 && !may_be_compressed, "reserved bit"),
+        (short_len == 126 && payload_len < 126, "length not minimal"),
+        (short_len == 127 && payload_len < 65536, "length not minimal"),
+        (payload_len >= 1 << 63, "length with the top bit"),
+        (header.key.is_some() != (from == From::Client), "mask bit"),
+        (!matches!(opcode, CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG), "reserved opcode"),
+        (opcode == CONTINUATION && !in_message, "continuation of nothing"),
+        (matches!(opcode, TEXT | BINARY) && in_message, "new message inside a message"),
+        (control && !fin, "control frame in fragments"),
+        // It is, or it says so in a form that only longer ones may use.
+        (control && short_len > 125, "long control frame"),
+    ];
+    rules.into_iter().filter(|(is_broken, _)| *is_broken).map(|(_, rule)| broken(1002, rule)).collect()
+}
+
+/// Section 10.4, for data frames.
+fn faults_of_size(limits: Limits, header: &Header, message: Option<&Message>) -> Vec<Broken> {
+    let (so_far, frames) = message.map_or((0, 0), |message| (message.payload.len() as u64, message.frames));
+    let Limits { mut max_message, mut max_frame, max_fragments, .. } = limits;
+    if message.map_or(header.rsv == RSV1, |message| message.compressed) {
+        // What cannot be shrunk may have grown.
+        let slack = max_message / 8 + 64;
+        let most = max_message.saturating_add(slack);
+        max_frame = if max_frame < max_message { max_frame } else { most };
+        max_message = most;
     }
-    match header.opcode {
-        CONTINUATION if message.is_none() => return Err(broken(1002, "continuation of nothing")),
-        TEXT | BINARY if message.is_some() => return Err(broken(1002, "new message inside a message")),
-        CONTINUATION | TEXT | BINARY => {}
-        CLOSE | PING | PONG if !header.fin => return Err(broken(1002, "control frame in fragments")),
-        CLOSE | PING | PONG if header.payload_len > 125 => return Err(broken(1002, "long control frame")),
-        CLOSE | PING | PONG => return Ok(()),
-        _ => return Err(broken(1002, "reserved opcode")),
-    }
-    let (so_far, count) = message.map_or((0, 0), |(_, payload, count)| (payload.len() as u64, *count));
-    if count + 1 > limits.max_fragments {
-        return Err(broken(1009, "too many fragments"));
-    }
-    if header.payload_len > limits.max_frame {
-        return Err(broken(1009, "frame too big"));
-    }
-    if so_far.saturating_add(header.payload_len) > limits.max_message {
-        return Err(broken(1009, "message too big"));
-    }
-    Ok(())
+    let rules = [
+        (frames + 1 > max_fragments, "too many fragments"),
+        (header.payload_len > max_frame, "frame too big"),
+        (so_far.saturating_add(header.payload_len) > max_message, "message too big"),
+    ];
+    rules.into_iter().filter(|(is_broken, _)| *is_broken).map(|(_, rule)| broken(1009, rule)).collect()
 }
 
 /// Section 8.1: wrong at the first byte that cannot be right whatever follows.
@@ -261,7 +327,7 @@ fn control(opcode: u8, payload: Vec<u8>) -> Result<Event, Broken> {
             }
             match std::str::from_utf8(reason) {
                 Ok(reason) => Ok(Event::Close(Some((code, reason.to_owned())))),
-                Err(_) => Err(broken(1007, "reason not UTF-8")),
+                Err(_) => Err(broken(1007, "not UTF-8")),
             }
         }
     }
