@@ -57,7 +57,7 @@ use kit::choices::{Chooser, Odometer};
 use kit::ledger::{self, Ledger};
 use kit::runs::{Shared, each_seed, shared};
 use kit::sim::Trace;
-use kit::slow::{self, Event, Verdict};
+use kit::slow::{self, Event};
 use kit::wire;
 use socket2::{Domain, SockRef, Socket as Socket2, Type};
 use unsync_websocket::{AsyncIoTimer, Config, Error, Incoming, Message, Role, WebSocket};
@@ -373,7 +373,7 @@ fn recording<T: Socket>(
 /// Only who must wait for the deadline has a short one: the others are not to come near it, however slow the machine is.
 fn world(case: Case) -> World {
     let waits = matches!(case.peer, Peer::Silent | Peer::Asleep | Peer::TalksOn | Peer::HalfFrame);
-    let waits = waits || case.before == Before::Leaked;
+    let waits = waits || (case.before == Before::Leaked && case.peer != Peer::Resets);
     World {
         deadline: Duration::from_millis(if waits { 300 } else { 2500 }),
         late: Duration::from_millis(100),
@@ -408,7 +408,10 @@ async fn close<T: Socket>(executor: Rc<LocalExecutor<'static>>, case: Case) {
         let mut hears = executor.spawn(hears);
         closes.await;
         // The peer may have something left to read.
-        or(&mut hears, async { drop(Timer::after(Duration::from_millis(100)).await) }).await;
+        or(&mut hears, async {
+            Timer::after(Duration::from_millis(100)).await;
+        })
+        .await;
         heard
     };
     let (heard, returned) = (heard.borrow(), returned.borrow());
