@@ -13,6 +13,7 @@ closes the connection.
   --header 'NAME: VALUE'  adds a header to the request; may be given again
   --max-message BYTES   the longest message that is taken (default 67108864)
   --deflate             offers compression (built with `--features deflate`)
+  --takeover            the same, and lets each message refer to earlier ones
   --echo                sends back all messages until the end, instead of talking
   --check               tries whether the server is a proper echo server, instead of talking
   --help                this text
@@ -65,8 +66,8 @@ impl Options {
                     let bytes = value()?.parse().map_err(|_| "--max-message takes a number of bytes")?;
                     options.config = options.config.max_message(bytes);
                 }
-                "--deflate" => {
-                    options.config = with_deflate(options.config)?;
+                "--deflate" | "--takeover" => {
+                    options.config = with_deflate(options.config, argument == "--takeover")?;
                     options.deflate = true;
                 }
                 option if option.starts_with('-') => return Err(format!("there is no option {option}")),
@@ -79,12 +80,14 @@ impl Options {
 }
 
 #[cfg(feature = "deflate")]
-fn with_deflate(config: Config) -> Result<Config, String> {
-    Ok(config.deflate(unsync_websocket::Deflate::new()))
+fn with_deflate(config: Config, takeover: bool) -> Result<Config, String> {
+    let deflate = unsync_websocket::Deflate::new();
+    let keeps = deflate.server_no_context_takeover(false).client_no_context_takeover(false);
+    Ok(config.deflate(if takeover { keeps } else { deflate }))
 }
 
 #[cfg(not(feature = "deflate"))]
-fn with_deflate(_: Config) -> Result<Config, String> {
+fn with_deflate(_: Config, _: bool) -> Result<Config, String> {
     Err("this client was built without compression; `cargo run --features deflate ..` builds one that has it"
         .to_owned())
 }

@@ -127,7 +127,7 @@ pub(crate) fn growth(input: impl Fn(usize) -> Vec<u8>, work: impl Fn(&[u8])) -> 
         };
         (0..5).map(|_| once()).min().unwrap().as_secs_f64()
     };
-    let (small, large) = (input(32 << 10), input(256 << 10));
+    let (small, large) = (input(8 << 10), input(64 << 10));
     (0..3).map(|_| time(&large) / time(&small)).fold(f64::INFINITY, f64::min)
 }
 
