@@ -112,13 +112,14 @@ async fn run<'m>(
         Rc::new(present),
     ));
     let ticking = executor.spawn(tick(manager));
-    // They end by themselves, when they are told that the server does.
-    (0..options.bots).for_each(|index| executor.spawn(bots::fly(address, index)).detach());
+    // The bots end by themselves, when they are told that the server does.
+    let mustering = executor.spawn(bots::muster(Rc::clone(executor), manager, address));
 
     signals.next().await;
     log::info!("closing; Ctrl-C again to end at once");
     accepting.cancel().await;
     ticking.cancel().await;
+    mustering.cancel().await;
     let second_signal = async {
         signals.next().await;
     };

@@ -187,6 +187,35 @@ async function duel(browser) {
     assert.ok(timely > samples.length / 2, `${timely} of ${samples.length} within two ticks`);
   });
 
+  await step("our own ship is drawn ahead of what was told, and the others' behind", async () => {
+    const { id } = named(await players(ann), ANN);
+    // In the middle of the field, so that no edge is in the way.
+    const back = named(await players(ann), ANN).x > 960 ? "KeyA" : "KeyD";
+    const onwards = back === "KeyD" ? 1 : -1;
+    await ann.keyboard.down(back);
+    await pause(500);
+    // How far from where it was told to be is it drawn? Asked between two pictures, so some answers are of an older one.
+    const far = (page) => page.evaluate(([ship, sign]) => {
+      return (battle.drawn(ship).x - battle.players().find((it) => it.id === ship).x) * sign;
+    }, [id, onwards]);
+    const [ours, theirs] = [[], []];
+    for (let sample = 0; sample < 8; sample += 1) {
+      ours.push(await far(ann));
+      theirs.push(await far(bob));
+    }
+    await ann.keyboard.up(back);
+    const middle = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
+    assert.ok(middle(ours) > 0, `ours is drawn ${ours} ahead`);
+    assert.ok(middle(theirs) < 0, `theirs is drawn ${theirs} ahead`);
+    // At rest, nothing is foreseen.
+    await until("it rests", async () => {
+      const before = named(await players(ann), ANN);
+      await pause(200);
+      return before.x === named(await players(ann), ANN).x;
+    });
+    assert.ok(Math.abs(await far(ann)) < 0.1);
+  });
+
   await step("a score rises after a hit, for both", async () => {
     await hunt(ann, ANN, BOB, async () => (await scoreOf(ann, ANN)) > 0);
     await shoot(ann, "battle-hit");
