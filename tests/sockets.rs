@@ -581,6 +581,7 @@ macro_rules! on {
             }
 
             #[test]
+            #[ignore = "its deadlines need a quiet machine: run it alone, with --ignored"]
             fn closing_always_ends() {
                 super::closing_always_ends::<$socket>();
             }
