@@ -5,14 +5,14 @@
 //! the waker that it replaces, a `smol::net::TcpStream` unregisters it. The conversations, and what is asked of them, are those of
 //! the simulated world (`ends`). On each transport:
 //!
-//! | | runs |
-//! |---|---|
-//! | T21, two halves in one task or in two | 300 seeds |
-//! | T5, 16 MiB either way with Pings in flight | 4 orders |
-//! | T20, closing: 11 peers, 5 obstacles, 5 ways to hold the halves, 3 to close, 2 roles | all 1,650 |
-//! | T23, receives dropped at random | 300 seeds |
-//! | T24, sends, Pings, flushes and closes dropped at random | 200 seeds |
-//! | the same, and the connection is cut at random | 150 seeds |
+//! | | on each of these | simulated, in each of six models |
+//! |---|---|---|
+//! | T21, two halves in one task or in two | 300 seeds | 10,150 seeds (`waking.rs`) |
+//! | T5, 16 MiB either way with Pings in flight | 4 orders | 2,100 seeds, smaller (`mutual.rs`) |
+//! | T20, closing: 11 peers, 5 obstacles, 5 ways to hold the halves, 3 to close, 2 roles | all 1,650 | all 1,650, twice (`closing.rs`) |
+//! | T23, receives dropped at random | 300 seeds | 1,500 seeds (`cancel_receive.rs`) |
+//! | T24, sends, Pings, flushes and closes dropped at random | 200 seeds | 2,500 seeds (`cancel_send.rs`) |
+//! | T23, and the connection is cut at random | 150 seeds | every operation of it, in nine ways (`faults.rs`) |
 //!
 //! A seed decides all but when the kernel has what ready; so most failures come again with `SEED=`, and not all. Sockets hold a few
 //! kilobytes, so that writing has to wait. Each run is bounded in time by a thread of its own, so that a connection that spins is
