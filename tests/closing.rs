@@ -20,6 +20,7 @@
 mod ends;
 mod kit;
 
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -60,7 +61,11 @@ fn run_case(run: &Run, case: Case, close_sends_fin: bool) {
     } else {
         let network = (net.clone(), peer);
         let world = (WORLD, sim.timer());
-        sim.spawn_idle("peer", raw_peer(world, network, (peer, theirs), case.peer, heard.clone()));
+        let talks = raw_peer(world, network, (peer, theirs), case.peer, heard.clone());
+        sim.spawn_idle("peer", async {
+            let _kept = talks.await;
+            pending::<()>().await;
+        });
     }
     // The peer that is gone is gone before.
     if case.peer == Peer::Gone {

@@ -375,10 +375,10 @@ fn world(case: Case) -> World {
     let waits = matches!(case.peer, Peer::Silent | Peer::Asleep | Peer::TalksOn | Peer::HalfFrame);
     let waits = waits || (case.before == Before::Leaked && case.peer != Peer::Resets);
     World {
-        deadline: Duration::from_millis(if waits { 300 } else { 2500 }),
+        deadline: Duration::from_millis(if waits { 2000 } else { 30_000 }),
         late: Duration::from_millis(100),
         reset: Duration::from_millis(100),
-        tolerance: Duration::from_secs(2),
+        tolerance: Duration::from_secs(20),
         queued: 8000,
         large: 60_000,
     }
@@ -405,10 +405,11 @@ async fn close<T: Socket>(executor: Rc<LocalExecutor<'static>>, case: Case) {
             network.inject(&slow::frame(FROM[peer], true, slow::BINARY, &[9; 200]));
         }
         let hears = raw_peer((world, AsyncIoTimer), network, (peer, theirs), case.peer, heard.clone());
-        let mut hears = executor.spawn(hears);
+        let hears = executor.spawn(hears);
         closes.await;
-        // The peer may have something left to read.
-        or(&mut hears, async { _ = Timer::after(Duration::from_millis(100)).await }).await;
+        if case.peer != Peer::Asleep {
+            hears.await;
+        }
         heard
     };
     let (heard, returned) = (heard.borrow(), returned.borrow());
@@ -439,7 +440,7 @@ fn narrow_connections_hold_a_few_kilobytes() {
 }
 
 fn closing_always_ends<T: Socket>() {
-    within::<T, _>(Duration::from_secs(60), |executor| async move {
+    within::<T, _>(Duration::from_secs(100), |executor| async move {
         let cases = shared(Vec::new());
         let count = Odometer::each(Case::COUNT, |choices| cases.borrow_mut().push(Case::chosen(choices)));
         assert_eq!(count, Case::COUNT);
@@ -581,7 +582,6 @@ macro_rules! on {
             }
 
             #[test]
-            #[ignore = "its deadlines need a quiet machine: run it alone, with --ignored"]
             fn closing_always_ends() {
                 super::closing_always_ends::<$socket>();
             }

@@ -190,23 +190,23 @@ async fn sleep(timer: &impl Timer, time: Duration) {
     timer.sleep_until(timer.now() + time).expect("worlds have alarms").await;
 }
 
-/// A peer that says by hand what it has to say, as end `end`. What it hears goes into `heard`. Returns when it lets the
-/// connection go; a peer that never does is to be dropped.
+/// A peer that says by hand what it has to say, as end `end`. What it hears goes into `heard`. Returns when it has heard
+/// everything, with the stream if it keeps its side open; one that is asleep never returns.
 pub async fn raw_peer<T: Stream>(
     (world, timer): (World, impl Timer),
     network: impl Network,
     (end, mut stream): (usize, T),
     peer: Peer,
     heard: Shared<Vec<u8>>,
-) {
+) -> Option<T> {
     let (us, them) = (FROM[end], FROM[1 - end]);
     match peer {
         Peer::Asleep => return pending().await,
-        Peer::Gone => return drop(stream),
+        Peer::Gone => return None,
         Peer::Resets => {
             sleep(&timer, world.reset).await;
             network.reset();
-            return drop(stream);
+            return None;
         }
         Peer::HalfFrame => network.inject(&slow::frame(us, true, slow::BINARY, &[7; 50])[..20]),
         Peer::Ends => network.fin(),
@@ -244,14 +244,11 @@ pub async fn raw_peer<T: Stream>(
             drop(stream.flush().await);
             if us == slow::From::Server {
                 // The server ends the stream first (section 7.1.1).
-                return drop(stream);
+                return None;
             }
         }
     }
-    if matches!(peer, Peer::Silent | Peer::TalksOn | Peer::HalfFrame) {
-        // It keeps its side open for ever.
-        pending().await
-    }
+    matches!(peer, Peer::Silent | Peer::TalksOn | Peer::HalfFrame).then_some(stream)
 }
 
 /// A peer that is one of ours.
