@@ -19,28 +19,26 @@ use rand::{Rng, RngExt, SeedableRng};
 use socket2::SockRef;
 use unsync_websocket::{Client, Config, Incoming, Message};
 
-use crate::measure::{Count, Sample, Verdict, back_to_the_start};
+use crate::measure::Count;
 use crate::options::Options;
 use crate::payload::Payload;
 use crate::server::{Phase, Socket, idle_config, patient};
 
 /// Handshakes of idle connections at once.
 const OPENING: usize = 128;
-/// The first round only grows what never shrinks.
-const WARM_UP: Duration = Duration::from_secs(5);
 /// Until a server must have hung up on one that is silent: it takes 10 s, in the handshake or after it.
 const HANG_UP: Duration = Duration::from_secs(120);
 /// Complaints that are told in full.
 const TOLD: u64 = 10;
 
-type Complaint = Box<dyn Error>;
+type Complaint = Box<dyn Error + Send + Sync>;
 
 /// What the clients share.
 pub(crate) struct Crowd {
     options: Options,
     idle: Count,
     churn: Count,
-    /// Idle connections that have been opened in this round.
+    /// Idle connections that have been opened.
     opened: Cell<usize>,
     next: Cell<u64>,
     failures: Cell<u64>,
@@ -77,57 +75,28 @@ impl Crowd {
     }
 }
 
-/// Both rounds. The verdicts are about this process.
-pub(crate) async fn run<'c>(
+/// A round: the idle ones come, then the churn, then all go. Tells how many connections failed that should not have.
+pub(crate) async fn round<'c>(
     executor: Rc<LocalExecutor<'c>>,
     crowd: &'c Crowd,
-) -> Result<Vec<Verdict>, Complaint> {
+    lasts: Duration,
+) -> Result<u64, Complaint> {
     let (_, address) = crowd.number();
     let mut control = connect(address, "/control", patient()).await?;
-    rest(&mut control).await?;
-    round(&executor, crowd, &mut control, WARM_UP.min(crowd.options.lasts)).await?;
-    let before = Sample::take();
-    rest(&mut control).await?;
-    round(&executor, crowd, &mut control, crowd.options.lasts).await?;
-    let after = Sample::take();
-    rest(&mut control).await?;
-    let mut verdicts =
-        vec![Verdict::none("connections that failed and should not have", crowd.failures.get())];
-    verdicts.extend(back_to_the_start(before, after));
-    if verdicts.iter().all(Verdict::is_good) {
-        control.sender.send(Phase::Done.word()).await?;
-    }
-    control.close().await?;
-    Ok(verdicts)
-}
-
-/// Waits until the server has seen that nobody is left.
-async fn rest(control: &mut Socket) -> Result<(), Complaint> {
-    control.sender.send(Phase::Rest.word()).await?;
-    loop {
-        if let Incoming::Message(_) = control.receiver.receive().await? {
-            return Ok(());
-        }
-    }
-}
-
-async fn round<'c>(
-    executor: &Rc<LocalExecutor<'c>>,
-    crowd: &'c Crowd,
-    control: &mut Socket,
-    lasts: Duration,
-) -> Result<(), Complaint> {
     control.sender.send(Phase::Opening.word()).await?;
-    open(executor, crowd).await;
+    open(&executor, crowd).await;
     control.sender.send(Phase::Churn.word()).await?;
-    churn(executor, crowd, lasts).await;
+    churn(&executor, crowd, lasts).await;
     control.sender.send(Phase::Ebb.word()).await?;
     until(|| crowd.churn.now() == 0).await;
     control.sender.send(Phase::Closing.word()).await?;
     crowd.goodbye.ring();
     until(|| crowd.idle.now() == 0).await;
-    crowd.goodbye.mute();
-    Ok(())
+    control.sender.send(Phase::Over.word()).await?;
+    // The server closes this one when all of its own tasks have ended.
+    while control.receiver.receive().await.is_ok() {}
+    control.close().await?;
+    Ok(crowd.failures.get())
 }
 
 async fn until(mut condition: impl FnMut() -> bool) {
@@ -144,7 +113,6 @@ async fn connect(address: SocketAddr, target: &str, config: Config) -> Result<So
 
 /// Opens all idle connections.
 async fn open<'c>(executor: &Rc<LocalExecutor<'c>>, crowd: &'c Crowd) {
-    crowd.opened.set(0);
     for begun in 0..crowd.options.idle {
         until(|| begun - crowd.opened.get() < OPENING).await;
         let here = crowd.idle.enter();
@@ -399,10 +367,6 @@ impl Bell {
         for waker in self.waiting.take().into_values() {
             waker.wake();
         }
-    }
-
-    fn mute(&self) {
-        self.rings.set(false);
     }
 
     async fn wait(&self, number: u64) {

@@ -127,9 +127,8 @@ impl fmt::Display for Verdict {
 ///
 /// The first round has grown the tables that never shrink: the executor's, the reactor's, the allocator's.
 pub(crate) fn back_to_the_start(before: Sample, after: Sample) -> [Verdict; 3] {
-    // A few small buffers come and go (a line of the table, say); a single connection that stayed would be about a thousand
-    // bytes, and of the tens of thousands that were here one in fifty would be seen.
-    let heap = Verdict::growth("heap after the round, bytes", Some(before.heap), Some(after.heap), 32 << 10);
+    // A few small buffers come and go, a few hundred bytes were seen; a single connection that stayed behind is a thousand.
+    let heap = Verdict::growth("heap after the round, bytes", Some(before.heap), Some(after.heap), 2 << 10);
     // Pages are given back as the allocator likes: 2 % and 2 MiB are its.
     let slack = |kib: i64| kib / 50 + (2 << 10);
     let resident = Verdict::growth(
@@ -167,26 +166,25 @@ impl Slope {
         Some((rise / run * 600.0, level))
     }
 
-    /// Whether it rises by no more than 1 % in ten minutes. Of less than ten minutes the allocator's own coming and going, 2 MiB, is
-    /// taken off: in a minute it would look like a leak of twenty in ten.
+    /// Whether it rises by no more than 1 % in ten minutes. It is judged when it was looked at for three minutes: in less, what the
+    /// allocator takes and gives is all that is seen.
     pub(crate) fn verdict(&self) -> Verdict {
-        let what = "resident during the churn, rise in 10 minutes";
-        let Some((rise, level)) = self.fit() else {
+        let what = "resident during the churn, KiB in 10 minutes";
+        let time =
+            self.points.last().map_or(0.0, |last| last.0) - self.points.first().map_or(0.0, |first| first.0);
+        let Some((rise, level)) = self.fit().filter(|_| time >= 180.0) else {
             return Verdict {
                 what,
-                was: String::from("cannot be told here"),
+                was: String::from("too short to tell"),
                 may: String::new(),
                 is_good: true,
             };
         };
-        let time =
-            self.points.last().map_or(0.0, |last| last.0) - self.points.first().map_or(0.0, |first| first.0);
-        let noise = 2048.0 * (600.0 / time.max(1.0) - 1.0).max(0.0);
-        let most = level / 100.0 + noise;
+        let most = level / 100.0;
         Verdict {
             what,
-            was: format!("{rise:.0} KiB of {level:.0}"),
-            may: format!("{most:.0}"),
+            was: format!("{rise:+.0}, of {level:.0}"),
+            may: format!("{most:+.0}"),
             is_good: rise <= most,
         }
     }

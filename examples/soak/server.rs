@@ -17,25 +17,22 @@ pub(crate) type Socket = WebSocket<Async<TcpStream>>;
 /// How far the clients are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The clients have not come yet, or all have gone; it waits for us to say that we have seen it.
-    Rest,
     Opening,
     Churn,
     /// No more of the churn come; those that are silent have yet to be given up.
     Ebb,
     Closing,
-    /// The clients are content.
-    Done,
+    /// All clients have gone but the one who says so.
+    Over,
 }
 
 impl Phase {
-    const ALL: [(&str, Self); 6] = [
-        ("rest", Self::Rest),
+    const ALL: [(&str, Self); 5] = [
         ("opening", Self::Opening),
         ("churn", Self::Churn),
         ("ebb", Self::Ebb),
         ("closing", Self::Closing),
-        ("done", Self::Done),
+        ("over", Self::Over),
     ];
 
     pub(crate) fn word(self) -> &'static str {
@@ -64,10 +61,10 @@ pub(crate) struct House {
     pub(crate) silent: Cell<u64>,
     /// Errors that no client is the cause of.
     pub(crate) faults: Cell<u64>,
-    /// How far the clients are; `None` while they cannot tell.
+    /// How far the clients are; `None` until they tell.
     pub(crate) phase: Cell<Option<Phase>>,
-    /// Whether the clients may begin the next round.
-    pub(crate) may_go_on: Cell<bool>,
+    /// Whether we have seen that the round is over.
+    pub(crate) is_over: Cell<bool>,
 }
 
 /// What an idle connection is like, at either end. All are closed at once in the end, which takes its time.
@@ -182,27 +179,18 @@ fn note(message: Message<'_>, house: &House) {
     house.bytes.update(|sum| sum + u64::try_from(bytes.len()).unwrap_or(0));
 }
 
-/// The clients tell how far they are; when they rest, they are told to go on as soon as we say so.
+/// The clients tell how far they are. When they have gone, the last connection is closed as soon as we say so.
 async fn follow(mut websocket: Socket, house: &House) {
-    loop {
-        let phase = match websocket.receiver.receive().await {
-            Ok(Incoming::Message(Message::Text(word))) => Phase::named(word),
-            Ok(_) => continue,
-            Err(_) => break,
-        };
-        house.phase.set(phase);
-        if phase == Some(Phase::Rest) {
-            while !house.may_go_on.take() {
-                Timer::after(Duration::from_millis(20)).await;
-            }
-            house.phase.set(Some(Phase::Opening));
-            if websocket.sender.send("go on").await.is_err() {
-                break;
-            }
+    while house.phase.get() != Some(Phase::Over) {
+        match websocket.receiver.receive().await {
+            Ok(Incoming::Message(Message::Text(word))) => house.phase.set(Phase::named(word)),
+            Ok(_) => {}
+            // Then the second process has ended, which is seen elsewhere.
+            Err(_) => return,
         }
     }
-    let _ = websocket.close().await;
-    if house.phase.get() != Some(Phase::Done) {
-        house.phase.set(None);
+    while !house.is_over.get() {
+        Timer::after(Duration::from_millis(20)).await;
     }
+    let _ = websocket.close().await;
 }
