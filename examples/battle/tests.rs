@@ -25,8 +25,12 @@ struct House<'m> {
 
 /// Runs a test beside a server, which has no tick of its own: the test says when.
 fn with_server(test: impl AsyncFnOnce(House<'_>)) {
+    with_server_of(Rules { bots: 3, ..Rules::default() }, test);
+}
+
+fn with_server_of(rules: Rules, test: impl AsyncFnOnce(House<'_>)) {
     // Some tests let years pass.
-    let manager = BattleManager::new(Rules { idle: u32::MAX, bots: 3, ..Rules::default() }).unwrap();
+    let manager = BattleManager::new(Rules { idle: u32::MAX, ..rules }, StdRng::seed_from_u64(7));
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(async {
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
@@ -362,4 +366,59 @@ fn bots_fight_each_other_and_leave_when_the_server_ends() {
             bot.await.unwrap();
         }
     });
+}
+
+/// The tick of a frame.
+fn tick_of(event: &Event<'_>) -> Option<u32> {
+    match *event {
+        Event::Frame { tick, .. } => Some(tick),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_battle_that_panics_takes_nothing_else_down_and_its_members_are_told_1011() {
+    for place in ["tick", "message", "join", "leave", "flush"] {
+        with_server_of(Rules { seats: 3, ..Rules::default() }, async |House { address, manager, .. }| {
+            let mut others = Vec::new();
+            for name in ["Ann", "Bob", "Cid"] {
+                others.push(Guest::playing(address, name).await);
+            }
+            others[0].hears(named("Cid")).await;
+            let mut members = [Guest::playing(address, "Dan").await, Guest::playing(address, "Eve").await];
+            members[0].hears(named("Eve")).await;
+            manager.battle(1).borrow_mut().bomb = Some(place);
+            let mut told = 2;
+            match place {
+                "tick" => manager.tick(),
+                "leave" => {
+                    members[1].websocket.close().await.unwrap();
+                    told = 1;
+                }
+                "join" => {
+                    let mut late = Guest::new(address).await;
+                    assert_eq!(late.is_closed().await, (1011, String::from("this battle has failed")));
+                }
+                _ => members[1].says(&[4, 1]).await,
+            }
+            for member in members.iter_mut().take(told) {
+                assert_eq!(
+                    member.is_closed().await,
+                    (1011, String::from("this battle has failed")),
+                    "{place}"
+                );
+            }
+            let first = manager.battle(0).borrow().now() + 1;
+            for tick in first..first + 10 {
+                manager.tick();
+                for other in &mut others {
+                    while other.hears(tick_of).await < tick {}
+                }
+            }
+            assert_eq!(manager.battle_count(), 1, "the failed one is forgotten");
+            let mut newcomer = Guest::playing(address, "Fay").await;
+            newcomer.hears(named("Fay")).await;
+            assert_eq!(manager.battle_count(), 2);
+        });
+    }
 }
