@@ -48,6 +48,17 @@ pub(crate) struct Battle {
     pub(crate) bomb: Option<&'static str>,
 }
 
+/// What a test compares.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct Look {
+    pub(crate) number: u32,
+    pub(crate) now: u32,
+    pub(crate) phase: Phase,
+    /// Of every seat that is taken, by name: the score, and the tick until which it is kept if nobody sits on it.
+    pub(crate) seats: BTreeMap<String, (u32, Option<u32>)>,
+}
+
 struct Client {
     /// To the task that sends. Dropping it ends that task when all is sent.
     writer: BufWriter,
@@ -110,6 +121,14 @@ impl Battle {
     #[cfg(test)]
     pub(crate) fn now(&self) -> u32 {
         self.arena.now()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn look(&self) -> Look {
+        let seat = |pilot: &Pilot, until| (pilot.name.clone(), (pilot.score, until));
+        let here = self.pilots().map(|(_, pilot)| seat(pilot, None));
+        let seats = here.chain(self.absent.iter().map(|it| seat(&it.pilot, Some(it.until)))).collect();
+        Look { number: self.number, now: self.arena.now(), phase: self.round.phase, seats }
     }
 
     pub(crate) fn has_room(&self) -> bool {

@@ -17,12 +17,23 @@ mod battle;
 mod bots;
 mod brain;
 mod dismissal;
+#[cfg(test)]
+#[path = "../../tests/kit/mod.rs"]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "as in the library's own tests"
+)]
+mod kit;
 mod manager;
 mod name;
 mod options;
 mod pages;
 mod round;
 mod rules;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 mod ticket;
@@ -43,7 +54,9 @@ use futures_lite::{AsyncRead, AsyncWrite, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use socket2::SockRef;
-use unsync_websocket::{BufReader, BufWriter, Config, HandshakeError, Server, ServerRequest, new_shared};
+use unsync_websocket::{
+    BufReader, BufWriter, Config, HandshakeError, Server, ServerRequest, new_shared, new_shared_with_capacity,
+};
 
 use dismissal::Notice;
 use manager::BattleManager;
@@ -53,7 +66,8 @@ use ticket::Ticket;
 /// Bytes of the longest message a client may send: a join with a long name, and some keys.
 const MAX_MESSAGE: usize = 1024;
 
-/// Bytes that the kernel keeps for a client: seconds of a battle.
+/// Bytes of states that a client may be behind, and of those that the kernel keeps for it: seconds of a battle.
+const RING: usize = 32 << 10;
 const SEND_BUFFER: usize = 32 << 10;
 
 /// Time for a client to answer our Close, and for all of them when the server ends.
@@ -235,7 +249,7 @@ async fn battle<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     let cork = websocket.cork_handle();
     let (mut sender, mut receiver) = websocket.split();
 
-    let (writer, mut reader) = new_shared(); // !Sync halves of a quasi-ring buffer
+    let (writer, mut reader) = new_shared_with_capacity(RING); // !Sync halves of a quasi-ring buffer
     let notice = Rc::new(Notice::default());
     let battle = manager.matchmake(ticket); // Rc<RefCell<Battle>>
     let cid = battle.borrow_mut().join(writer, Rc::clone(&notice), ticket);

@@ -84,8 +84,8 @@ impl BattleManager {
     }
 
     #[cfg(test)]
-    pub(crate) fn battle(&self, index: usize) -> Rc<RefCell<Battle>> {
-        Rc::clone(&self.battles.borrow()[index])
+    pub(crate) fn battles(&self) -> Vec<Rc<RefCell<Battle>>> {
+        self.battles.borrow().clone()
     }
 
     #[cfg(test)]

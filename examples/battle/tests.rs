@@ -387,7 +387,7 @@ fn a_battle_that_panics_takes_nothing_else_down_and_its_members_are_told_1011() 
             others[0].hears(named("Cid")).await;
             let mut members = [Guest::playing(address, "Dan").await, Guest::playing(address, "Eve").await];
             members[0].hears(named("Eve")).await;
-            manager.battle(1).borrow_mut().bomb = Some(place);
+            manager.battles()[1].borrow_mut().bomb = Some(place);
             let mut told = 2;
             match place {
                 "tick" => manager.tick(),
@@ -408,7 +408,7 @@ fn a_battle_that_panics_takes_nothing_else_down_and_its_members_are_told_1011() 
                     "{place}"
                 );
             }
-            let first = manager.battle(0).borrow().now() + 1;
+            let first = manager.battles()[0].borrow().now() + 1;
             for tick in first..first + 10 {
                 manager.tick();
                 for other in &mut others {

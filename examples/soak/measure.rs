@@ -129,8 +129,8 @@ impl fmt::Display for Verdict {
 pub(crate) fn back_to_the_start(before: Sample, after: Sample) -> [Verdict; 3] {
     // A few small buffers come and go, a few hundred bytes were seen; a single connection that stayed behind is a thousand.
     let heap = Verdict::growth("heap after the round, bytes", Some(before.heap), Some(after.heap), 2 << 10);
-    // Pages are given back as the allocator likes: 2 % and 2 MiB are its.
-    let slack = |kib: i64| kib / 50 + (2 << 10);
+    // Pages are given back as the allocator likes; what is alive in them is counted above.
+    let slack = |kib: i64| kib / 5 + (2 << 10);
     let resident = Verdict::growth(
         "resident after the round, KiB",
         before.resident,
