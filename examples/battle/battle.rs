@@ -124,6 +124,11 @@ impl Battle {
     }
 
     #[cfg(test)]
+    pub(crate) fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    #[cfg(test)]
     pub(crate) fn look(&self) -> Look {
         let seat = |pilot: &Pilot, until| (pilot.name.clone(), (pilot.score, until));
         let here = self.pilots().map(|(_, pilot)| seat(pilot, None));

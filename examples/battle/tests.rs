@@ -8,11 +8,15 @@ use async_io::block_on;
 use futures_lite::future::{poll_once, yield_now};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use unsync_websocket::{Client, WebSocket};
+use unsync_websocket_test_alloc::{Counting, Scope};
 
 use super::*;
 use crate::rules::Rules;
 use crate::wire::Event;
 use crate::wire::events;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// What a test works with: a server, and its insides.
 struct House<'m> {
@@ -422,4 +426,73 @@ fn a_battle_that_panics_takes_nothing_else_down_and_its_members_are_told_1011() 
             assert_eq!(manager.battle_count(), 2);
         });
     }
+}
+
+/// Clients in a room, of whom most look on; and how many of them stop reading.
+const CROWD: usize = 1000;
+const DEAD: usize = 10;
+
+/// A tick, until it has reached all of these; and how long it took to reach 99 of 100.
+async fn spread(house: &House<'_>, crowd: &mut [Guest]) -> Duration {
+    let now = house.manager.battles()[0].borrow().now();
+    let begun = Instant::now();
+    house.manager.tick();
+    let mut took = Vec::new();
+    for guest in crowd {
+        // Whoever has missed one would see the wrong number here.
+        assert_eq!(guest.hears(tick_of).await, now + 1);
+        took.push(begun.elapsed());
+    }
+    took[took.len() * 99 / 100]
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[test]
+fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_are_told_1013() {
+    let rules = Rules { seats: CROWD, ..Rules::default() };
+    with_server_of(rules, async |house| {
+        let mut crowd = Vec::new();
+        // Ships make frames larger: the more there are, the sooner a dead one is found out.
+        for number in 0..60 {
+            crowd.push(Guest::playing(house.address, &format!("Pilot {number}")).await);
+        }
+        for _ in 60..CROWD {
+            crowd.push(Guest::new(house.address).await);
+        }
+        let battle = Rc::clone(&house.manager.battles()[0]);
+        while battle.borrow().look().seats.len() < 60 {
+            yield_now().await;
+        }
+        spread(&house, &mut crowd).await;
+
+        let mut alone = Vec::new();
+        for _ in 0..100 {
+            alone.push(spread(&house, &mut crowd).await);
+        }
+        let mut dead = crowd.split_off(CROWD - DEAD);
+        let heap = Scope::new();
+        let (mut beside, mut ticks) = (Vec::new(), 0);
+        while battle.borrow().client_count() > CROWD - DEAD {
+            beside.push(spread(&house, &mut crowd).await);
+            ticks += 1;
+            assert!(ticks < 5000, "the dead are not found out");
+        }
+        // A ring, an outbox and the message that did not fit any more: 256 KiB at the most for each.
+        let most = heap.peak();
+        assert!(most < DEAD as isize * (256 << 10), "{most} bytes for {DEAD} who do not read");
+        for _ in 0..50 {
+            spread(&house, &mut crowd).await;
+        }
+        for guest in &mut dead {
+            assert_eq!(guest.is_closed().await, (1013, String::from("too slow")));
+        }
+        let (alone, beside) = (median(alone), median(beside));
+        println!(
+            "{ticks} ticks until the dead were found out, {most} bytes for them; p99 {alone:?} without them, {beside:?} with them"
+        );
+    });
 }
