@@ -142,6 +142,8 @@ impl Reading {
                     }
                     let mut input = scratch.filled(count);
                     let parsed = self.parse(shared, &mut input, data.as_deref_mut());
+                    // Never more than one read brings.
+                    self.unread.reserve_exact(input.len());
                     self.unread.extend_from_slice(input);
                     parsed
                 }

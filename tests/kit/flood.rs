@@ -32,6 +32,9 @@ pub struct Flood {
     chunk: Vec<u8>,
     at: usize,
     then: Then,
+    /// One piece a turn, and a turn of waiting between them.
+    drips: bool,
+    waits: bool,
     seen: Rc<Seen>,
 }
 
@@ -70,7 +73,19 @@ impl Flood {
         let seen = Rc::new(Seen::default());
         seen.room.set(usize::MAX);
         let chunk = Vec::with_capacity(2 * CHUNK);
-        (Self { next: Box::new(next), pieces: 0, chunk, at: 0, then, seen: seen.clone() }, seen)
+        (
+            Self {
+                next: Box::new(next),
+                pieces: 0,
+                chunk,
+                at: 0,
+                then,
+                drips: false,
+                waits: true,
+                seen: seen.clone(),
+            },
+            seen,
+        )
     }
 
     /// `first`, and then `piece` so many times.
@@ -86,16 +101,33 @@ impl Flood {
     pub fn saying(bytes: &[u8]) -> (Self, Rc<Seen>) {
         let bytes = bytes.to_vec();
         Self::new(Then::Waits, move |n, chunk| {
-            if n == 0 {
-                chunk.extend_from_slice(&bytes);
-            }
-            n == 0
+            let piece = bytes.chunks(CHUNK).nth(n as usize);
+            chunk.extend_from_slice(piece.unwrap_or_default());
+            piece.is_some()
         })
+    }
+
+    /// Says what `next` appends, and waits for a wake-up after each of that; nothing for ever when it appends nothing. Its memory is
+    /// that of its longest piece.
+    pub fn drip(mut next: impl FnMut(&mut Vec<u8>) + 'static) -> (Self, Rc<Seen>) {
+        let (mut this, seen) = Self::new(Then::Waits, move |_, chunk| {
+            next(chunk);
+            true
+        });
+        (this.chunk, this.drips) = (Vec::new(), true);
+        (this, seen)
     }
 
     fn fill(&mut self) {
         self.chunk.clear();
         self.at = 0;
+        if self.drips {
+            self.waits = !self.waits;
+            if !self.waits {
+                (self.next)(self.pieces, &mut self.chunk);
+            }
+            return;
+        }
         while self.chunk.len() < CHUNK {
             let before = self.chunk.len();
             if !(self.next)(self.pieces, &mut self.chunk) {
