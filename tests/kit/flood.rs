@@ -107,7 +107,7 @@ impl Flood {
         })
     }
 
-    /// Says what `next` appends, and waits for a wake-up after each of that; nothing for ever when it appends nothing. Its memory is
+    /// Says what `next` appends, and lets others run before each of that; nothing for ever when it appends nothing. Its memory is
     /// that of its longest piece.
     pub fn drip(mut next: impl FnMut(&mut Vec<u8>) + 'static) -> (Self, Rc<Seen>) {
         let (mut this, seen) = Self::new(Then::Waits, move |_, chunk| {
@@ -145,6 +145,10 @@ impl AsyncRead for Flood {
         this.seen.reads.set(this.seen.reads.get() + 1);
         if this.at == this.chunk.len() {
             this.fill();
+        }
+        if this.chunk.is_empty() && this.drips && this.waits {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         if this.chunk.is_empty() {
             this.seen.silent.set(true);
