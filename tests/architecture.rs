@@ -96,7 +96,7 @@ fn bans() -> Vec<(String, [u64; 3], [u64; 3])> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap();
     let lines = text.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split('"').next());
     let ban = |line: &str| {
-        let (name, range) = line.split_once('@').unwrap();
+        let (name, range) = line.split_once(':').unwrap();
         let (from, to) = range.split_once(", ").unwrap_or((">=0.0.0", range));
         (name.to_owned(), version(from.strip_prefix(">=").unwrap()), version(to.strip_prefix('<').unwrap()))
     };
