@@ -1,7 +1,7 @@
 //! An echo server: every message goes back to whoever sent it, text as text and bytes as bytes.
 //!
 //! ```text
-//! cargo run --release --example echo_server -- [ADDR] [--max-message BYTES] [--origin same|URL,..]
+//! cargo run --release --example echo_server -- [ADDR] [--max-message BYTES] [--origin same|URL,..] [--deflate|--takeover]
 //! ```
 //!
 //! One thread, one `LocalExecutor`, a task a connection. The address it listens on is printed; what goes wrong with a
@@ -18,11 +18,13 @@ use async_io::{Async, Timer};
 use unsync_websocket::{Config, Incoming, Server};
 
 const USAGE: &str = "\
-usage: echo_server [ADDR] [--max-message BYTES] [--origin same|URL,..]
+usage: echo_server [ADDR] [--max-message BYTES] [--origin same|URL,..] [--deflate|--takeover]
 
   ADDR                  where to listen (default 127.0.0.1:9001; port 0 takes a free one)
   --max-message BYTES   the longest message that is taken (default 1048576)
-  --origin LIST         whose pages may connect, `same` for those of this host (default any)";
+  --origin LIST         whose pages may connect, `same` for those of this host (default any)
+  --deflate             compresses, if the client asks for it (built with `--features deflate`)
+  --takeover            the same, and each message may refer to earlier ones, if the client lets it";
 
 /// What the command line says.
 struct Options {
@@ -65,12 +67,26 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
                 let bytes = value()?.parse().map_err(|_| "--max-message takes a number of bytes")?;
                 options.config = options.config.max_message(bytes);
             }
+            "--deflate" => options.config = with_deflate(options.config, false)?,
+            "--takeover" => options.config = with_deflate(options.config, true)?,
             "--origin" => options.origins = value()?.split(',').map(str::to_owned).collect(),
             option if option.starts_with('-') => return Err(format!("there is no option {option}")),
             address => options.address = address.to_owned(),
         }
     }
     Ok(Some(options))
+}
+
+#[cfg(feature = "deflate")]
+fn with_deflate(config: Config, takeover: bool) -> Result<Config, String> {
+    let deflate = unsync_websocket::Deflate::new();
+    let keeps = deflate.server_no_context_takeover(false).client_no_context_takeover(false);
+    Ok(config.deflate(if takeover { keeps } else { deflate }))
+}
+
+#[cfg(not(feature = "deflate"))]
+fn with_deflate(_: Config, _: bool) -> Result<Config, String> {
+    Err("this echo_server was built without compression; `cargo run --features deflate ..` builds one that has it".to_owned())
 }
 
 fn run(options: Options) -> Result<(), Box<dyn Error>> {

@@ -152,13 +152,29 @@
 //! | [`protocol`] | the protocol without I/O, for other kinds of I/O |
 //! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care; the feature `tokio` brings `on_tokio` |
 //!
+//! # Compression
+//!
+//! With the feature `deflate`, `Config::deflate` asks for permessage-deflate ([RFC 7692]); what the peer agrees to, `WebSocket::deflate`
+//! tells. Everything else stays as it is: messages above a threshold go out compressed, an [`EncodedFrame`] is compressed once for all
+//! connections that forget their context, and [`SendFuture::uncompressed`] leaves single messages alone.
+//!
+//! ```
+//! # #[cfg(feature = "deflate")] {
+//! use unsync_websocket::{Config, Deflate};
+//!
+//! let config = Config::new().deflate(Deflate::new()); // for `Server::config` and `Client::config`
+//! # drop(config);
+//! # }
+//! ```
+//!
 //! # What peers cannot do
 //!
 //! Every limit has a default, none of which is "unlimited": see [`Config`]. Sizes and counts are charged before a payload is looked
-//! at; memory follows received bytes, not announced ones, and is given back; what a peer makes us answer is bounded by the outbox and one
+//! at, and again while a message is inflated; memory follows received bytes, not announced ones, and is given back; what a peer makes us answer is bounded by the outbox and one
 //! Pong; after 64 frames or 64 KiB other tasks get their turn; every handshake, opening or closing, has one deadline.
 //!
 //! [RFC 6455]: https://www.rfc-editor.org/rfc/rfc6455
+//! [RFC 7692]: https://www.rfc-editor.org/rfc/rfc7692
 
 mod connection;
 mod handshake;

@@ -184,6 +184,10 @@ fn trim(buffer: &mut Vec<u8>) {
 /// The writing half of a ring, made by [`new_shared`].
 ///
 /// Writing never waits. Dropping the writer wakes the reader, which reads what is left and then `None`.
+///
+/// # Examples
+///
+/// See [`new_shared`].
 pub struct BufWriter {
     shared: Rc<Shared>,
 }
@@ -297,6 +301,10 @@ impl fmt::Debug for BufWriter {
 /// The reading half of a ring, made by [`new_shared`].
 ///
 /// Dropping it frees what was not read; later writes are refused with [`RingError::ReaderGone`].
+///
+/// # Examples
+///
+/// See [`new_shared`].
 pub struct BufReader {
     shared: Rc<Shared>,
     /// The bytes under the guard; empty when there is none.
@@ -474,6 +482,19 @@ impl fmt::Debug for ReadGuard<'_> {
 }
 
 /// Why a record was refused by [`BufWriter::write`]. Nothing of it was written.
+///
+/// # Examples
+///
+/// ```
+/// use unsync_websocket::{RingError, new_shared_with_capacity};
+///
+/// let (writer, reader) = new_shared_with_capacity(8);
+/// assert_eq!(writer.write(b"123456789"), Err(RingError::TooLong { len: 9, capacity: 8 }));
+/// writer.write(b"12345").unwrap();
+/// assert_eq!(writer.write(b"6789"), Err(RingError::Full { len: 4, free: 3 }));
+/// drop(reader);
+/// assert_eq!(writer.write(b"6"), Err(RingError::ReaderGone));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RingError {

@@ -22,7 +22,7 @@ chromium=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || com
 
 # Builds an example and tells where it is.
 example() {
-    binary=$(cargo build --example "$1" --message-format=json-render-diagnostics |
+    binary=$(cargo build --features deflate --example "$1" --message-format=json-render-diagnostics |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
     [ -x "$binary" ] || { echo "cargo built no $1" >&2; exit 1; }
     echo "$binary"

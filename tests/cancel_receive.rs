@@ -20,10 +20,11 @@ mod kit;
 
 use std::rc::Rc;
 
-use ends::{enter, event, maybe_deflate, pair, reader_of};
+use ends::cancel::dropped_receives;
+use ends::{event, maybe_deflate, pair, reader_of, spawn_all};
 use kit::choices::Odometer;
 use kit::cut::{cut, cut_and_leak};
-use kit::ledger::{self, Ledger, Sent};
+use kit::ledger::Ledger;
 use kit::net::Config as Net;
 use kit::runs::{each_seed_and_model, shared};
 use kit::script::{Script, drive};
@@ -188,59 +189,7 @@ fn receives_dropped_at_random_in_a_conversation_lose_nothing() {
         let config = maybe_deflate(config, choices);
         let (_net, sockets) = pair(&sim, Net::new(run.model).capacity(capacity), [config.clone(), config]);
         let books = [shared(Ledger::default()), shared(Ledger::default())];
-        for (end, socket) in sockets.into_iter().enumerate() {
-            let (mut sender, mut receiver) = socket.split();
-            let (ours, theirs) = (books[end].clone(), books[1 - end].clone());
-            let choices = choices.clone();
-            let longest = choices.of(&[20, 300]);
-            sim.spawn(["server sends", "client sends"][end], {
-                let choices = choices.clone();
-                async move {
-                    for id in 0..4 {
-                        let payload = ledger::binary(id, choices.between(8, longest));
-                        ours.borrow_mut().begins(id);
-                        // The client closes when it has sent everything; the server may be in the middle.
-                        let pinged = sender.ping(b"").await;
-                        match sender.send(&payload).await {
-                            Ok(()) => ours.borrow_mut().became(id, Sent::Certainly),
-                            Err(error) => {
-                                assert!(end == 0 && error.is_clean_close(), "{error:?}");
-                                break;
-                            }
-                        }
-                        pinged.unwrap();
-                    }
-                    if end == 1 {
-                        sender.close().await.unwrap();
-                    }
-                }
-            });
-            sim.spawn(["server receives", "client receives"][end], async move {
-                let mut data = Vec::new();
-                loop {
-                    let polls = choices.between(1, 4);
-                    if choices.one_in(2) {
-                        match cut(receiver.receive(), polls).await {
-                            Some(Ok(Incoming::Message(message))) => enter(&mut theirs.borrow_mut(), message),
-                            Some(Err(error)) => break assert!(error.is_clean_close(), "{error:?}"),
-                            _ => {}
-                        }
-                    } else {
-                        data.clear();
-                        match cut(receiver.receive_data(&mut data), polls).await {
-                            Some(Ok(_)) => theirs.borrow_mut().receives_binary(&data),
-                            Some(Err(error)) => break assert!(error.is_clean_close(), "{error:?}"),
-                            None => assert!(data.is_empty()),
-                        }
-                    }
-                    // Lets others run, or goes straight on.
-                    if choices.one_in(2) {
-                        kit::cut::yield_now().await;
-                    }
-                }
-                receiver.close().await.unwrap();
-            });
-        }
+        spawn_all(&sim, dropped_receives(sockets, &[20, 300], &books, choices, false));
         sim.run_in_no_time();
         books[1].borrow().settle();
         // The client closed before the server had said everything, perhaps.

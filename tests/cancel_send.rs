@@ -19,103 +19,21 @@
 mod ends;
 mod kit;
 
-use std::future::Future;
-
-use ends::{FROM, Socket, enter, maybe_deflate, pair};
+use ends::cancel::{self, Fate, Op, dropped_sends, perform, receive_all};
+use ends::{FROM, Socket, maybe_deflate, pair, spawn_all};
 use kit::choices::Chooser;
-use kit::cut::{cut, cut_and_leak, yield_now};
-use kit::ledger::{self, Ledger, Sent};
-use kit::net::{Config as Net, Model, SimNet, SimStream};
+use kit::cut::cut;
+use kit::ledger::{self, Ledger};
+use kit::net::{Config as Net, Model, SimNet};
 use kit::runs::{Run, Shared, each_seed_and_model, enumerated, is_replay, shared};
 use kit::sim::Sim;
 use kit::slow::{self, Event, Verdict};
 use kit::wire;
-use unsync_websocket::{CloseCode, Config, Error, Incoming, Receiver, Sender};
+use unsync_websocket::{CloseCode, Config, Error};
 
-/// What becomes of a future.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Awaited,
-    DroppedAfter(usize),
-    LeakedAfter(usize),
-}
-
-async fn with_fate<'a, R>(future: impl Future<Output = R> + 'a, fate: Fate) -> Option<R> {
-    match fate {
-        Fate::Awaited => Some(future.await),
-        Fate::DroppedAfter(polls) => cut(future, polls).await,
-        Fate::LeakedAfter(polls) => cut_and_leak(future, polls).await,
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Op {
-    Send(usize),
-    Feed(usize),
-    Ping,
-    Pong,
-    Flush,
-}
-
-/// Does one thing, and enters into the book what is known of it.
-async fn perform(
-    sender: &mut Sender<SimStream>,
-    op: Op,
-    fate: Fate,
-    id: u32,
-    book: &Shared<Ledger>,
-) -> Result<(), Error> {
-    let result = match op {
-        Op::Send(len) | Op::Feed(len) => {
-            let payload = ledger::binary(id, len);
-            book.borrow_mut().begins(id);
-            let result = match op {
-                Op::Send(_) => with_fate(sender.send(&payload), fate).await,
-                _ => with_fate(sender.feed(&payload), fate).await,
-            };
-            let became = match (&result, op, fate) {
-                (Some(Ok(())), ..) => Sent::Certainly,
-                // A future that was never polled did nothing; nor did a feed that was never ready.
-                (None, _, Fate::DroppedAfter(0) | Fate::LeakedAfter(0)) | (None, Op::Feed(_), _) => {
-                    Sent::Never
-                }
-                _ => Sent::Perhaps,
-            };
-            book.borrow_mut().became(id, became);
-            result
-        }
-        Op::Ping => with_fate(sender.ping(b"ping"), fate).await,
-        Op::Pong => with_fate(sender.pong(b"pong"), fate).await,
-        Op::Flush => with_fate(sender.flush(), fate).await,
-    };
-    result.unwrap_or(Ok(()))
-}
-
-/// Receives to the end; says why it ended.
-async fn receive_all(
-    mut receiver: Receiver<SimStream>,
-    book: Option<Shared<Ledger>>,
-) -> (Receiver<SimStream>, Error) {
-    loop {
-        match receiver.receive().await {
-            Ok(Incoming::Message(message)) => enter(&mut book.as_ref().unwrap().borrow_mut(), message),
-            Ok(_) => {}
-            Err(error) => return (receiver, error),
-        }
-    }
-}
-
-/// The peer: receives everything, answers the Close.
 fn spawn_peer(sim: &Sim, peer: Socket, book: &Shared<Ledger>) -> Shared<Option<Error>> {
     let cause = shared(None);
-    let (cause_too, book) = (cause.clone(), book.clone());
-    let (sender, receiver) = peer.split();
-    sim.spawn("peer receives", async move {
-        let (mut receiver, error) = receive_all(receiver, Some(book)).await;
-        *cause_too.borrow_mut() = Some(error);
-        let _ = receiver.close().await;
-        drop(sender);
-    });
+    sim.spawn("peer receives", cancel::peer(peer, book.clone(), cause.clone()));
     cause
 }
 
@@ -145,39 +63,8 @@ fn sends_dropped_at_random_cut_nothing() {
         let (ours, peer) = if end == 0 { (server, client) } else { (client, server) };
         let book = shared(Ledger::default());
         let cause = spawn_peer(&sim, peer, &book);
-        let (mut sender, receiver) = ours.split();
-        let drop_receiver = choices.one_in(4);
-        if drop_receiver {
-            drop(receiver);
-        } else {
-            sim.spawn("we receive", async move {
-                let (mut receiver, error) = receive_all(receiver, None).await;
-                assert!(error.is_clean_close(), "{error:?}");
-                receiver.close().await.unwrap();
-            });
-        }
-        let (book_too, trace) = (book.clone(), run.trace.clone());
-        sim.spawn("we send", async move {
-            for id in 0..6 {
-                let len = if large { choices.between(8, 40 << 10) } else { choices.between(8, 150) };
-                let op =
-                    choices.of(&[Op::Send(len), Op::Send(len), Op::Feed(len), Op::Ping, Op::Pong, Op::Flush]);
-                let fate =
-                    if choices.one_in(3) { Fate::Awaited } else { Fate::DroppedAfter(choices.choose(5)) };
-                trace.say(format!("{op:?} {fate:?}"));
-                perform(&mut sender, op, fate, id, &book_too).await.unwrap();
-                if choices.one_in(2) {
-                    yield_now().await;
-                }
-            }
-            // Closing, too, may be dropped and taken up again.
-            while choices.one_in(2) {
-                if let Some(closed) = cut(sender.close(), choices.choose(5)).await {
-                    closed.unwrap();
-                }
-            }
-            sender.close().await.unwrap();
-        });
+        let lengths = (8, if large { 40 << 10 } else { 150 });
+        spawn_all(&sim, dropped_sends(ours, lengths, &book, &choices, &run.trace));
         sim.run_in_no_time();
         assert!(cause.borrow().as_ref().unwrap().is_clean_close());
         book.borrow().settle();

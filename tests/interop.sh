@@ -95,7 +95,7 @@ expect() {
     fi
 }
 
-cargo build --quiet --release --example echo_server --example client
+cargo build --quiet --release --features deflate --example echo_server --example client
 echo_server=$target/release/examples/echo_server
 ours=$target/release/examples/client
 
@@ -167,6 +167,24 @@ fi
 node_url=$url
 [ -z "$has_python" ] || server websockets "$python" tests/interop/server.py websockets
 [ -z "$has_python" ] || server aiohttp "$python" tests/interop/server.py aiohttp
+
+# Compressed. Python's two keep their contexts, unless asked not to.
+[ -z "$has_node" ] || client "ws, compressed" node tests/interop/deflate.mjs "$echo_server" "$ours"
+if [ -n "$has_python" ]; then
+    for how in --deflate --takeover; do
+        start echo_server "$echo_server" 127.0.0.1:0 $how
+        client "websockets, aiohttp, $how" "$python" tests/interop/deflate.py "$url/"
+        for name in websockets aiohttp; do
+            start $name "$python" tests/interop/server.py $name
+            if "$ours" --check $how "$url" >"$work/check.out" 2>&1; then
+                echo "$name, server, $how: ok"
+            else
+                cat "$work/check.out" "$work/$name.err" >&2
+                status=1
+            fi
+        done
+    done
+fi
 
 # The client's other faces.
 printf 'hello\nworld\n' >"$work/typed"

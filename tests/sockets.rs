@@ -1,8 +1,22 @@
-//! T21 and T5 on the sockets of async-io, async-net (smol's) and, with the feature `tokio`, tokio, over the loopback.
+//! T5, T20, T21, T23 and T24 on the sockets of async-io, async-net (smol's) and, with the feature `tokio`, tokio, over the
+//! loopback.
 //!
 //! What the simulated transports claim of real ones is shown here to hold for the real ones: a bare `Async<TcpStream>` wakes
-//! the waker that it replaces, a `smol::net::TcpStream` unregisters it. Each test is bounded in time by a thread of its own,
-//! so that a connection that spins is caught, too.
+//! the waker that it replaces, a `smol::net::TcpStream` unregisters it. The conversations, and what is asked of them, are those of
+//! the simulated world (`ends`). On each transport:
+//!
+//! | | on each of these | simulated, in each of six models |
+//! |---|---|---|
+//! | T21, two halves in one task or in two | 300 seeds | 10,150 seeds (`waking.rs`) |
+//! | T5, 16 MiB either way with Pings in flight | 4 orders | 2,100 seeds, smaller (`mutual.rs`) |
+//! | T20, closing: 11 peers, 5 obstacles, 5 ways to hold the halves, 3 to close, 2 roles | all 1,650 | all 1,650, twice (`closing.rs`) |
+//! | T23, receives dropped at random | 300 seeds | 1,500 seeds (`cancel_receive.rs`) |
+//! | T24, sends, Pings, flushes and closes dropped at random | 200 seeds | 2,500 seeds (`cancel_send.rs`) |
+//! | T23, and the connection is cut at random | 150 seeds | every operation of it, in nine ways (`faults.rs`) |
+//!
+//! A seed decides all but when the kernel has what ready; so most failures come again with `SEED=`, and not all. Sockets hold a few
+//! kilobytes, so that writing has to wait. Each run is bounded in time by a thread of its own, so that a connection that spins is
+//! caught, too.
 #![cfg(feature = "async-io")]
 #![allow(
     clippy::unwrap_used,
@@ -17,28 +31,39 @@
     reason = "tests say what they expect by failing"
 )]
 
+mod ends;
 mod kit;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::net::{TcpListener, TcpStream};
-use std::pin::pin;
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
+use ends::closing::{Before, Case, Network, Peer, World, close_it, judge, our_peer, raw_peer};
+use ends::talk::{Notes, Talk};
+use ends::{FROM, ROLES, Stream, Task, cancel};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::future::{or, zip};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
-use kit::ledger;
-use kit::slow;
-use unsync_websocket::{Config, Error, Incoming, Message, Receiver, Role, Sender, WebSocket};
+use kit::choices::{Chooser, Odometer};
+use kit::ledger::{self, Ledger};
+use kit::runs::{Shared, each_seed, shared};
+use kit::sim::Trace;
+use kit::slow::{self, Event};
+use kit::wire;
+use socket2::{Domain, SockRef, Socket as Socket2, Type};
+use unsync_websocket::{AsyncIoTimer, Config, Error, Incoming, Message, Role, WebSocket};
 
 /// A stream, as its user would make it.
-trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
+trait Socket: Stream + Sized {
     /// The runtime that the socket needs, around `future`.
     fn block_on<F: Future>(future: F) -> F::Output {
         async_io::block_on(future)
@@ -46,10 +71,7 @@ trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
 
     fn of(stream: TcpStream) -> Self;
 
-    fn websocket(self, role: Role, config: &Config) -> WebSocket<Self>
-    where
-        Self: Sized,
-    {
+    fn websocket(self, role: Role, config: &Config) -> WebSocket<Self> {
         WebSocket::from_handshaken(self, role, config.clone(), Vec::new())
     }
 }
@@ -83,19 +105,32 @@ impl Socket for unsync_websocket::TokioStream<tokio::net::TcpStream> {
     }
 }
 
-fn streams<T: Socket>() -> (T, T) {
+/// A connection: the server's end and the client's. If it is `narrow`, its sockets hold a few kilobytes, so that who writes has to
+/// wait.
+///
+/// They also send small segments: each second one is acknowledged at once, and a lone large one after 40 ms.
+fn connection(narrow: bool) -> [TcpStream; 2] {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let client = Socket2::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    if narrow {
+        for socket in [SockRef::from(&listener), SockRef::from(&client)] {
+            socket.set_tcp_mss(1000).unwrap();
+            socket.set_send_buffer_size(8 << 10).unwrap();
+            socket.set_recv_buffer_size(8 << 10).unwrap();
+        }
+    }
+    client.connect(&listener.local_addr().unwrap().into()).unwrap();
     let (server, _) = listener.accept().unwrap();
-    for stream in [&server, &client] {
+    let streams = [server, client.into()];
+    for stream in &streams {
         stream.set_nodelay(true).unwrap();
     }
-    (T::of(server), T::of(client))
+    streams
 }
 
-fn websockets<T: Socket>(config: &Config) -> (WebSocket<T>, WebSocket<T>) {
-    let (server, client) = streams::<T>();
-    (server.websocket(Role::Server, config), client.websocket(Role::Client, config))
+fn websockets<T: Socket>(narrow: bool, config: &Config) -> [WebSocket<T>; 2] {
+    let [server, client] = connection(narrow).map(T::of);
+    [server.websocket(Role::Server, config), client.websocket(Role::Client, config)]
 }
 
 /// Runs `test` on a local executor of a thread of its own.
@@ -128,90 +163,66 @@ async fn counted<F: Future>(polls: Rc<Cell<usize>>, future: F) -> F::Output {
     .await
 }
 
-async fn send_all<T: Socket>(sender: &mut Sender<T>, lengths: &[usize]) {
-    for (id, len) in lengths.iter().enumerate() {
-        sender.ping(b"?").await.unwrap();
-        sender.send(&ledger::binary(id as u32, *len)).await.unwrap();
-    }
-    sender.flush().await.unwrap();
-}
-
-/// Receives `count` messages in order, then whatever comes; returns the pongs, and why it ended.
-async fn receive_all<T: Socket>(
-    receiver: &mut Receiver<T>,
-    count: usize,
-    got_all: &kit::signal::Signal,
-) -> (usize, Error) {
-    let (mut received, mut pongs) = (0, 0);
-    loop {
-        if received == count {
-            got_all.set();
-        }
-        match receiver.receive().await {
-            Ok(Incoming::Message(Message::Binary(data))) => {
-                assert_eq!(ledger::binary_id(data) as usize, received);
-                received += 1;
-            }
-            Ok(Incoming::Pong(_)) => pongs += 1,
-            Ok(Incoming::Close(_)) => assert_eq!(received, count),
-            Ok(other) => panic!("{other:?}"),
-            Err(error) => return (pongs, error),
-        }
-    }
-}
-
-/// Both ends send everything to each other; the server closes when it has everything.
-async fn talk<T: Socket>(
-    executor: Rc<LocalExecutor<'static>>,
-    lengths: Vec<usize>,
-    one_task: bool,
-    receiver_first: bool,
-) {
-    let config = Config::new().max_message(128 << 20);
-    let (server, client) = websockets::<T>(&config);
-    let mut tasks = Vec::new();
-    for socket in [server, client] {
-        let role = socket.role();
-        let (mut sender, mut receiver) = socket.split();
-        let got_all = kit::signal::Signal::default();
-        let (count, lengths, got) = (lengths.len(), lengths.clone(), got_all.clone());
-        let sends = async move {
-            send_all(&mut sender, &lengths).await;
-            if role == Role::Server {
-                got.wait().await;
-                sender.close().await.unwrap();
-            }
-        };
-        let receives = async move {
-            let (pongs, error) = receive_all(&mut receiver, count, &got_all).await;
-            assert!(error.is_clean_close(), "{error:?}");
-            assert!(pongs > 0);
-            receiver.close().await.unwrap();
-        };
-        match (one_task, receiver_first) {
-            (true, false) => tasks.push(executor.spawn(async {
-                let ((), ()) = zip(sends, receives).await;
-            })),
-            (true, true) => tasks.push(executor.spawn(async {
-                let ((), ()) = zip(receives, sends).await;
-            })),
-            (false, false) => tasks.extend([executor.spawn(sends), executor.spawn(receives)]),
-            (false, true) => tasks.extend([executor.spawn(receives), executor.spawn(sends)]),
-        }
-    }
+/// Runs all of them to their ends.
+async fn finish(executor: &LocalExecutor<'static>, tasks: Vec<Task>) {
+    let tasks: Vec<_> = tasks.into_iter().map(|(_, task)| executor.spawn(task)).collect();
     for task in tasks {
         task.await;
     }
 }
 
-fn halves_finish<T: Socket>(lengths: &[usize], rounds: usize) {
+/// Runs `test` with each seed, on a thread of its own.
+fn each_seed_on<T: Socket, F: Future<Output = ()>>(
+    name: &str,
+    seeds: u64,
+    test: impl Fn(Rc<LocalExecutor<'static>>, Chooser) -> F + Copy + Send + 'static,
+) {
+    each_seed(name, seeds, |run| {
+        let seed = run.seed;
+        within::<T, _>(Duration::from_secs(20), move |executor| test(executor, Chooser::seeded(seed)));
+    });
+}
+
+// --- T21, T5 ------------------------------------------------------------------------------------------------------
+
+async fn talk<T: Socket>(
+    executor: Rc<LocalExecutor<'static>>,
+    talk: Talk,
+    narrow: bool,
+    config: Config,
+    choices: Chooser,
+) -> Notes {
+    let notes = Notes::default();
+    finish(&executor, talk.tasks(websockets::<T>(narrow, &config), &choices, &notes)).await;
+    talk.check(&notes);
+    notes
+}
+
+fn halves_finish<T: Socket>() {
+    each_seed_on::<T, _>("two_halves_never_lose_a_wake_up", 300, |executor, choices| async move {
+        let longest = choices.of(&[200, 70_000]);
+        let config = Config::new().fragment(choices.of(&[3000, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        talk::<T>(executor, Talk::chosen(&choices, longest), choices.one_in(2), config, choices).await;
+    });
+}
+
+fn large_messages_pass_each_other<T: Socket>() {
     for one_task in [false, true] {
         for receiver_first in [false, true] {
-            let lengths = lengths.to_vec();
             within::<T, _>(Duration::from_secs(20), move |executor| async move {
-                for _ in 0..rounds {
-                    talk::<T>(executor.clone(), lengths.clone(), one_task, receiver_first).await;
-                }
+                let lengths = vec![16 << 20, 100, 4 << 20];
+                let large = Talk {
+                    lengths: [lengths.clone(), lengths],
+                    pings: [1, 1],
+                    one_task: [one_task; 2],
+                    receiver_first: [receiver_first; 2],
+                    receive_data: [false; 2],
+                    drop_sender: false,
+                    stalled: false,
+                };
+                let config = Config::new().max_message(16 << 20);
+                let notes = talk::<T>(executor, large, false, config, Chooser::seeded(0)).await;
+                assert!(notes.pongs()[0] > 0 && notes.pongs()[1] > 0);
             });
         }
     }
@@ -221,7 +232,7 @@ fn halves_finish<T: Socket>(lengths: &[usize], rounds: usize) {
 fn a_stuck_send_does_not_stop_the_receiver<T: Socket>() {
     const LEN: usize = 64 << 20;
     within::<T, _>(Duration::from_secs(30), |executor| async move {
-        let (server, mut peer) = streams::<T>();
+        let [server, mut peer] = connection(false).map(T::of);
         let socket = server.websocket(Role::Server, &Config::new());
         let (mut sender, mut receiver) = socket.split();
         let sent = Rc::new(Cell::new(false));
@@ -292,11 +303,171 @@ fn a_stuck_send_does_not_stop_the_receiver<T: Socket>() {
     });
 }
 
+// --- T20 ----------------------------------------------------------------------------------------------------------
+
+impl Network for Arc<Async<TcpStream>> {
+    fn inject(&self, bytes: &[u8]) {
+        match self.get_ref().write_all(bytes) {
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            written => written.unwrap(),
+        }
+    }
+
+    fn fin(&self) {
+        self.get_ref().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Takes place when the last handle to the socket is dropped.
+    fn reset(&self) {
+        SockRef::from(self.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// A stream that keeps what is read from it.
+struct Heard<T> {
+    inner: T,
+    heard: Shared<Vec<u8>>,
+}
+
+impl<T: Stream> AsyncRead for Heard<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.heard.borrow_mut().extend(&buf[..count]);
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl<T: Stream> AsyncWrite for Heard<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_close(cx)
+    }
+}
+
+/// A connection that keeps what the other end wrote.
+fn recording<T: Socket>(
+    stream: TcpStream,
+    role: Role,
+    config: Config,
+) -> (WebSocket<Heard<T>>, Shared<Vec<u8>>) {
+    let heard = shared(Vec::new());
+    let stream = Heard { inner: T::of(stream), heard: heard.clone() };
+    (WebSocket::from_handshaken(stream, role, config, Vec::new()), heard)
+}
+
+/// Only who must wait for the deadline has a short one: the others are not to come near it, however slow the machine is.
+fn world(case: Case) -> World {
+    let waits = matches!(case.peer, Peer::Silent | Peer::Asleep | Peer::TalksOn | Peer::HalfFrame);
+    let waits = waits || (case.before == Before::Leaked && case.peer != Peer::Resets);
+    World {
+        deadline: Duration::from_millis(if waits { 2000 } else { 30_000 }),
+        late: Duration::from_millis(100),
+        reset: Duration::from_millis(100),
+        tolerance: Duration::from_secs(20),
+        queued: 8000,
+        large: 60_000,
+    }
+}
+
+async fn close<T: Socket>(executor: Rc<LocalExecutor<'static>>, case: Case) {
+    let world = world(case);
+    let [server, client] = connection(true);
+    let (ours, theirs) = if case.end == 0 { (server, client) } else { (client, server) };
+    let peer = 1 - case.end;
+    let config = Config::new().close_timeout(world.deadline);
+    let ours = T::of(ours).websocket(ROLES[case.end], &config);
+    let returned = shared(Vec::new());
+    let closes = close_it((world, AsyncIoTimer), ours, case, returned.clone());
+    let heard = if case.peer.is_ours() {
+        let (theirs, heard) = recording::<T>(theirs, ROLES[peer], config);
+        zip(closes, our_peer(theirs, case.peer == Peer::ClosesToo)).await;
+        heard
+    } else {
+        let heard = shared(Vec::new());
+        let theirs = async_net::TcpStream::from(Async::new(theirs).unwrap());
+        let network: Arc<Async<TcpStream>> = theirs.clone().into();
+        if case.before == Before::Unread {
+            network.inject(&slow::frame(FROM[peer], true, slow::BINARY, &[9; 200]));
+        }
+        let hears = raw_peer((world, AsyncIoTimer), network, (peer, theirs), case.peer, heard.clone());
+        let hears = executor.spawn(hears);
+        closes.await;
+        if case.peer != Peer::Asleep {
+            hears.await;
+        }
+        heard
+    };
+    let (heard, returned) = (heard.borrow(), returned.borrow());
+    judge(world, case, &heard, &returned);
+}
+
+/// Says which case it was, if dropped by a panic.
+struct Told(Case);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("in {:?}", self.0);
+        }
+    }
+}
+
+/// What stands in the way of a close stands there: a narrow connection takes less than that before its peer reads.
+#[test]
+fn narrow_connections_hold_a_few_kilobytes() {
+    let [server, _client] = connection(true);
+    server.set_nonblocking(true).unwrap();
+    let mut taken = 0;
+    while let Ok(count) = (&server).write(&[0; 1000]) {
+        taken += count;
+    }
+    assert!(taken < 40_000, "{taken} bytes");
+}
+
+fn closing_always_ends<T: Socket>() {
+    within::<T, _>(Duration::from_secs(100), |executor| async move {
+        let cases = shared(Vec::new());
+        let count = Odometer::each(Case::COUNT, |choices| cases.borrow_mut().push(Case::chosen(choices)));
+        assert_eq!(count, Case::COUNT);
+        // A hundred at a time: most of them wait for something.
+        let mut workers = Vec::new();
+        for _ in 0..100 {
+            let (cases, executor_too) = (cases.clone(), executor.clone());
+            workers.push(executor.spawn(async move {
+                loop {
+                    let next = cases.borrow_mut().pop();
+                    let Some(case) = next else { break };
+                    let _told = Told(case);
+                    close::<T>(executor_too.clone(), case).await;
+                }
+            }));
+        }
+        for worker in workers {
+            worker.await;
+        }
+    });
+}
+
 /// T20 on a real socket: unread input does not take our Close with it (the kernel would answer with a reset).
 fn the_peer_gets_our_close<T: Socket>() {
     within::<T, _>(Duration::from_secs(30), |_| async move {
         for round in 0..200 {
-            let (server, mut peer) = streams::<T>();
+            let [server, mut peer] = connection(false).map(T::of);
             let mut socket = server.websocket(Role::Server, &Config::new());
             let unread = slow::frame(slow::From::Client, true, slow::BINARY, &[7; 3000]);
             let closes = async {
@@ -322,6 +493,74 @@ fn the_peer_gets_our_close<T: Socket>() {
     });
 }
 
+// --- T23, T24 -----------------------------------------------------------------------------------------------------
+
+fn dropped_receives_lose_nothing<T: Socket>() {
+    each_seed_on::<T, _>("dropped_receives_lose_nothing", 300, |executor, choices| async move {
+        let config = Config::new().fragment(choices.of(&[700, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        let books = [shared(Ledger::default()), shared(Ledger::default())];
+        let sockets = websockets::<T>(true, &config);
+        finish(&executor, cancel::dropped_receives(sockets, &[300, 60_000], &books, &choices, false)).await;
+        books[1].borrow().settle();
+        // The client closed before the server had said everything, perhaps.
+        books[0].borrow().settle_broken();
+    });
+}
+
+fn dropped_sends_cut_nothing<T: Socket>() {
+    each_seed_on::<T, _>("dropped_sends_cut_nothing", 200, |executor, choices| async move {
+        let end = choices.choose(2);
+        let config = Config::new().fragment(choices.of(&[3000, 64 << 10])).outbox(choices.of(&[1, 64 << 10]));
+        let [server, client] = connection(true);
+        let (ours, theirs) = if end == 0 { (server, client) } else { (client, server) };
+        let ours = T::of(ours).websocket(ROLES[end], &config);
+        let (theirs, heard) = recording::<T>(theirs, ROLES[1 - end], config);
+        let (book, cause) = (shared(Ledger::default()), shared(None));
+        let lengths = (8, choices.of(&[300, 60_000, 400_000]));
+        let mut tasks = cancel::dropped_sends(ours, lengths, &book, &choices, &Trace::default());
+        tasks.push(ends::task("peer receives", cancel::peer(theirs, book.clone(), cause.clone())));
+        finish(&executor, tasks).await;
+        assert!(cause.borrow().as_ref().is_some_and(Error::is_clean_close), "{cause:?}");
+        book.borrow().settle();
+        let seen = wire::check_closed(FROM[end], &heard.borrow());
+        wire::no_message_is_cut(&seen);
+        let whole = seen.events.iter().filter(|event| matches!(event, Event::Binary(_))).count();
+        assert_eq!(whole, book.borrow().received_count());
+    });
+}
+
+fn a_cut_connection_ends_and_what_arrived_is_whole<T: Socket>() {
+    each_seed_on::<T, _>(
+        "a_cut_connection_ends_and_what_arrived_is_whole",
+        150,
+        |executor, choices| async move {
+            let config = Config::new()
+                .fragment(choices.of(&[700, 64 << 10]))
+                .outbox(choices.of(&[1, 64 << 10]))
+                .close_timeout(Duration::from_millis(100));
+            let books = [shared(Ledger::default()), shared(Ledger::default())];
+            let streams = connection(true);
+            let cut = streams[choices.choose(2)].try_clone().unwrap();
+            let [server, client] = streams.map(T::of);
+            let sockets = [server.websocket(Role::Server, &config), client.websocket(Role::Client, &config)];
+            let mut tasks = cancel::dropped_receives(sockets, &[60_000], &books, &choices, true);
+            let how = choices.of(&[Shutdown::Read, Shutdown::Write, Shutdown::Both]);
+            let turns = choices.choose(40);
+            tasks.push(ends::task("cuts", async move {
+                for _ in 0..turns {
+                    kit::cut::yield_now().await;
+                }
+                // It may have ended before.
+                drop(cut.shutdown(how));
+            }));
+            finish(&executor, tasks).await;
+            for book in books {
+                book.borrow().settle_broken();
+            }
+        },
+    );
+}
+
 macro_rules! on {
     ($name:ident, $socket:ty) => {
         mod $name {
@@ -329,12 +568,12 @@ macro_rules! on {
 
             #[test]
             fn two_halves_never_lose_a_wake_up() {
-                halves_finish::<$socket>(&[8, 100, 70_000, 20_000, 9], 40);
+                halves_finish::<$socket>();
             }
 
             #[test]
             fn both_ends_send_16_mib_with_pings_in_flight_and_finish() {
-                halves_finish::<$socket>(&[16 << 20, 4 << 20], 1);
+                large_messages_pass_each_other::<$socket>();
             }
 
             #[test]
@@ -343,8 +582,28 @@ macro_rules! on {
             }
 
             #[test]
+            fn closing_always_ends() {
+                super::closing_always_ends::<$socket>();
+            }
+
+            #[test]
             fn the_peer_gets_our_close_and_a_fin_despite_unread_input() {
                 the_peer_gets_our_close::<$socket>();
+            }
+
+            #[test]
+            fn dropped_receives_lose_nothing() {
+                super::dropped_receives_lose_nothing::<$socket>();
+            }
+
+            #[test]
+            fn dropped_sends_cut_nothing() {
+                super::dropped_sends_cut_nothing::<$socket>();
+            }
+
+            #[test]
+            fn a_cut_connection_ends_and_what_arrived_is_whole() {
+                super::a_cut_connection_ends_and_what_arrived_is_whole::<$socket>();
             }
         }
     };

@@ -13,6 +13,7 @@ use unsync_websocket::{BufWriter, RingError};
 
 use crate::allowance::Allowance;
 use crate::arena::{self, Arena, Hit};
+use crate::bots;
 use crate::dismissal::{Dismissal, Notice};
 use crate::name;
 use crate::round::Round;
@@ -56,9 +57,16 @@ struct Pilot {
     name: String,
     hue: u8,
     score: u32,
+    kind: Kind,
 }
 
-/// A player who was cut off, and may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Person,
+    Bot,
+}
+
+/// A player who was cut off and may come back, or a bot that was hired and has yet to come.
 struct Absent {
     ticket: Ticket,
     pilot: Pilot,
@@ -93,6 +101,30 @@ impl Battle {
         tickets.any(|held| held == ticket) || self.absent.iter().any(|absent| absent.ticket == ticket)
     }
 
+    /// A seat for a bot, if one is wanted and there is room: whoever shows this ticket within the time that seats are kept has it.
+    /// Half of the seats are for people.
+    pub(crate) fn hire(&mut self) -> Option<Ticket> {
+        let here = || self.clients.values().filter_map(|it| it.pilot.as_ref());
+        let pilots = || here().chain(self.absent.iter().map(|it| &it.pilot));
+        let bots = pilots().filter(|pilot| pilot.kind == Kind::Bot).count();
+        if !self.has_room() || bots >= self.rules.bots.min(self.rules.seats / 2) {
+            return None;
+        }
+        let name = bots::names().find(|name| pilots().all(|pilot| pilot.name != *name))?;
+        let hue = hue(self.free_cid());
+        let ticket = Ticket::new(&mut self.tickets);
+        let pilot = Pilot { name, hue, score: 0, kind: Kind::Bot };
+        self.absent.push(Absent { ticket, pilot, until: self.arena.now().saturating_add(self.rules.keep) });
+        Some(ticket)
+    }
+
+    /// Whether anybody is here, or may come back, who is no bot. Who only looks on may be about to play.
+    pub(crate) fn has_people(&self) -> bool {
+        let is_bot = |pilot: &Pilot| pilot.kind == Kind::Bot;
+        !self.clients.values().all(|client| client.pilot.as_ref().is_some_and(is_bot))
+            || !self.absent.iter().all(|absent| is_bot(&absent.pilot))
+    }
+
     /// Whether somebody may come back who was cut off.
     pub(crate) fn expects_somebody(&self) -> bool {
         !self.absent.is_empty()
@@ -117,7 +149,8 @@ impl Battle {
         self.clients.insert(cid, client);
         log::info!("battle {}: client {cid} looks on, {} here", self.number, self.clients.len());
         if let Some(Absent { pilot, .. }) = returning {
-            log::info!("battle {}: client {cid} is {:?} again", self.number, pilot.name);
+            let again = if pilot.kind == Kind::Person { " again" } else { "" };
+            log::info!("battle {}: client {cid} is {:?}{again}", self.number, pilot.name);
             self.enter(cid, pilot);
         }
         cid
@@ -249,7 +282,7 @@ impl Battle {
             // The clock ran for nobody.
             self.begin(Round::fight(self.arena.now(), &self.rules));
         }
-        self.enter(cid, Pilot { name, hue: hue(cid), score: 0 });
+        self.enter(cid, Pilot { name, hue: hue(cid), score: 0, kind: Kind::Person });
     }
 
     /// A pilot gets a ship.
@@ -332,9 +365,9 @@ impl Battle {
         Some(client)
     }
 
-    /// The seat of a player who has gone is kept for a while. An onlooker has nothing to come back for.
+    /// The seat of a player who has gone is kept for a while. An onlooker has nothing to come back for, and bots are hired anew.
     fn keep_seat(&mut self, Client { ticket, pilot, .. }: Client) {
-        if let Some(pilot) = pilot {
+        if let Some(pilot) = pilot.filter(|pilot| pilot.kind == Kind::Person) {
             let until = self.arena.now().saturating_add(self.rules.keep);
             self.absent.push(Absent { ticket, pilot, until });
         }

@@ -104,20 +104,40 @@ async fn run<'m>(
     // Nothing is ever written to this ring: every client's task holds its writer, and the last one to end wakes us.
     let (present, mut all_gone) = new_shared();
     // Two tasks, and not part of this future: it is polled whenever anything happens on this thread.
-    let accepting = executor.spawn(accept(Rc::clone(executor), manager, listener, Rc::new(present)));
+    let accepting = executor.spawn(accept(
+        Rc::clone(executor),
+        manager,
+        listener,
+        config(options.deflate),
+        Rc::new(present),
+    ));
     let ticking = executor.spawn(tick(manager));
-    // They end by themselves, when they are told that the server does.
-    (0..options.bots).for_each(|index| executor.spawn(bots::fly(address, index)).detach());
+    // The bots end by themselves, when they are told that the server does.
+    let mustering = executor.spawn(bots::muster(Rc::clone(executor), manager, address));
 
     signals.next().await;
     log::info!("closing; Ctrl-C again to end at once");
     accepting.cancel().await;
     ticking.cancel().await;
+    mustering.cancel().await;
     let second_signal = async {
         signals.next().await;
     };
     or(part(manager, &mut all_gone), second_signal).await;
     Ok(())
+}
+
+/// What every connection is like.
+fn config(deflate: bool) -> Config {
+    let config = Config::new().max_message(MAX_MESSAGE).close_timeout(CLOSE_TIMEOUT);
+    #[cfg(feature = "deflate")]
+    if deflate {
+        // One state of the battle is much like the last: they shrink best with the last at hand. What a client says is short.
+        let deflate = unsync_websocket::Deflate::new().server_no_context_takeover(false).threshold(32);
+        return config.deflate(deflate);
+    }
+    _ = deflate;
+    config
 }
 
 /// Tells all clients to go, and waits until they have.
@@ -139,15 +159,16 @@ async fn accept<'m>(
     executor: Rc<LocalExecutor<'m>>,
     manager: &'m BattleManager,
     listener: Async<TcpListener>,
+    config: Config,
     present: Rc<BufWriter>,
 ) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let present = Rc::clone(&present);
+                let (config, present) = (config.clone(), Rc::clone(&present));
                 executor
                     .spawn(async move {
-                        if let Err(error) = serve(stream, manager).await {
+                        if let Err(error) = serve(stream, config, manager).await {
                             log::warn!("{error}");
                         }
                         drop(present);
@@ -175,11 +196,14 @@ async fn tick(manager: &BattleManager) {
 }
 
 /// One connection: a page, or a client of a battle.
-async fn serve(stream: Async<TcpStream>, manager: &BattleManager) -> Result<(), HandshakeError> {
+async fn serve(
+    stream: Async<TcpStream>,
+    config: Config,
+    manager: &BattleManager,
+) -> Result<(), HandshakeError> {
     if let Err(error) = stream.get_ref().set_nodelay(true) {
         log::warn!("TCP_NODELAY: {error}");
     }
-    let config = Config::new().max_message(MAX_MESSAGE).close_timeout(CLOSE_TIMEOUT);
     let request = Server::new(stream).config(config).same_origin().receive_request().await?;
     if request.is_upgrade() && request.path() == "/ws" {
         battle(request, manager).await

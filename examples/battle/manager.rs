@@ -41,22 +41,41 @@ impl BattleManager {
         if let Some(battle) = found {
             return Rc::clone(battle);
         }
-        let number = self.opened.get().wrapping_add(1);
-        self.opened.set(number);
-        let rng = StdRng::from_rng(&mut *self.rng.borrow_mut());
-        let battle = Rc::new(RefCell::new(Battle::new(number, self.rules, rng)));
+        let battle = self.open();
         battles.push(Rc::clone(&battle));
-        log::info!("battle {number} opens");
         battle
     }
 
-    /// All battles move on by one tick. Those that no client's task holds, and where nobody is expected, are over.
+    /// A seat for a bot, by its ticket, where one is wanted; the first battle is opened for them, so that whoever comes first finds
+    /// a fight.
+    pub(crate) fn hire(&self) -> Option<Ticket> {
+        let mut battles = self.battles.borrow_mut();
+        if battles.is_empty() && self.rules.bots > 0 {
+            battles.push(self.open());
+        }
+        battles.iter().find_map(|battle| battle.borrow_mut().hire())
+    }
+
+    fn open(&self) -> Rc<RefCell<Battle>> {
+        let number = self.opened.get().wrapping_add(1);
+        self.opened.set(number);
+        let rng = StdRng::from_rng(&mut *self.rng.borrow_mut());
+        log::info!("battle {number} opens");
+        Rc::new(RefCell::new(Battle::new(number, self.rules, rng)))
+    }
+
+    /// All battles move on by one tick. Those that no client's task holds, and where nobody is expected, are over; and so, but for
+    /// the first, are those that were left to the bots.
     pub(crate) fn tick(&self) {
         let goes_on =
             |battle: &Rc<RefCell<Battle>>| Rc::strong_count(battle) > 1 || battle.borrow().expects_somebody();
         self.battles.borrow_mut().retain(goes_on);
-        for battle in self.battles.borrow().iter() {
-            battle.borrow_mut().tick();
+        for (index, battle) in self.battles.borrow().iter().enumerate() {
+            let mut battle = battle.borrow_mut();
+            if index > 0 && !battle.has_people() {
+                battle.dismiss_all();
+            }
+            battle.tick();
         }
     }
 
@@ -103,6 +122,54 @@ mod tests {
         let (first, cid) = &seats[1];
         first.borrow_mut().leave(*cid);
         assert!(Rc::ptr_eq(first, &take_seat(&manager).0));
+    }
+
+    /// Hires as many bots as are wanted, and lets them come.
+    fn muster(manager: &BattleManager) -> Vec<(Rc<RefCell<Battle>>, u16)> {
+        let tickets = std::iter::from_fn(|| manager.hire());
+        let come = |ticket| {
+            let battle = manager.matchmake(Some(ticket));
+            let cid = battle.borrow_mut().join(new_shared().0, Rc::default(), Some(ticket));
+            (battle, cid)
+        };
+        tickets.map(come).collect()
+    }
+
+    #[test]
+    fn every_battle_has_its_bots_and_half_of_its_seats_for_people() {
+        let manager = BattleManager::new(Rules { seats: 4, bots: 9, ..Rules::default() }).unwrap();
+        assert_eq!(
+            (muster(&manager).len(), manager.battle_count()),
+            (2, 1),
+            "a fight waits for the first to come"
+        );
+        assert_eq!(muster(&manager).len(), 0);
+        let people: Vec<_> = (0..3).map(|_| take_seat(&manager)).collect();
+        assert_eq!(manager.battle_count(), 2, "two in the first, with the bots");
+        let bots = muster(&manager);
+        assert_eq!(bots.len(), 2);
+        assert!(bots.iter().all(|(battle, _)| Rc::ptr_eq(battle, &people[2].0)));
+        // One that is gone is replaced.
+        let (battle, cid) = &bots[0];
+        battle.borrow_mut().leave(*cid);
+        assert_eq!(muster(&manager).len(), 1);
+    }
+
+    #[test]
+    fn a_battle_that_is_left_to_the_bots_is_over_but_for_the_first() {
+        let manager = BattleManager::new(Rules { seats: 2, bots: 1, ..Rules::default() }).unwrap();
+        let _first = muster(&manager);
+        let [_bob, (second, ann)] = [take_seat(&manager), take_seat(&manager)];
+        assert_eq!(muster(&manager).len(), 1);
+        manager.tick();
+        assert!(second.borrow().has_people());
+        second.borrow_mut().leave(ann);
+        drop(second);
+        manager.tick();
+        manager.tick();
+        assert_eq!(manager.battle_count(), 1, "the bots of the second were told to go");
+        manager.tick();
+        assert_eq!(muster(&manager).len(), 0, "the first one's flies on");
     }
 
     #[test]

@@ -8,12 +8,13 @@ A small battle in the browser.
 Usage: battle [OPTIONS]
 
   --listen ADDR      address and port to listen on (default 127.0.0.1:8080; port 0 takes any that is free)
-  --bots N           pilots that fly by themselves, clients like all others (default 0)
+  --bots N           pilots in each battle that fly by themselves, on at most half of its seats (default 0)
   --seats N          clients in one battle; for more, another one opens (default 12, at most 64)
   --round SECONDS    how long a fight lasts (default 180)
   --score N          the score that ends it before its time: a hit is 1, the last one 5 (default 150)
   --result SECONDS   how long the result is shown (default 10)
   --idle SECONDS     who asks for nothing for so long, not even to play, loses the seat (default 120)
+  --deflate          compresses what it sends, where the browser agrees (build with --features deflate)
   --help             this text
 
 Open the address it prints in a browser. Ctrl-C ends it.";
@@ -22,14 +23,15 @@ Open the address it prints in a browser. Ctrl-C ends it.";
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) listen: String,
-    pub(crate) bots: u16,
     pub(crate) rules: Rules,
+    pub(crate) deflate: bool,
 }
 
 impl Options {
     /// What the arguments say; `None` if help was asked for.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Self { listen: String::from("127.0.0.1:8080"), bots: 0, rules: Rules::default() };
+        let mut options =
+            Self { listen: String::from("127.0.0.1:8080"), rules: Rules::default(), deflate: false };
         while let Some(argument) = arguments.next() {
             if matches!(&*argument, "--help" | "-h") {
                 return Ok(None);
@@ -48,12 +50,14 @@ impl Options {
         let rules = &mut self.rules;
         match name {
             "--listen" => self.listen = value()?,
-            "--bots" => self.bots = number(value()?, 0, 64)?.try_into().unwrap_or(0),
+            "--bots" => rules.bots = number(value()?, 0, 64)?.try_into().unwrap_or(0),
             // A frame counts ships in a byte, and the field is not endless.
             "--seats" => rules.seats = number(value()?, 1, 64)?.try_into().unwrap_or(1),
             "--round" => rules.fight = seconds(value()?)?,
             "--score" => rules.goal = number(value()?, 1, 1_000_000)?,
             "--result" => rules.result = seconds(value()?)?,
+            "--deflate" if cfg!(feature = "deflate") => self.deflate = true,
+            "--deflate" => return Err("--deflate: this was built without the feature `deflate`".to_owned()),
             "--idle" => rules.idle = seconds(value()?)?,
             _ => return Err(format!("unknown argument {name:?}")),
         }
@@ -72,19 +76,24 @@ mod tests {
     #[test]
     fn every_option_is_taken_and_is_in_the_help() {
         let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60";
-        let Options { listen, bots, rules } = parse(line).unwrap().unwrap();
-        assert_eq!((&*listen, bots, rules.seats, rules.goal), ("[::1]:0", 5, 3, 9));
+        let Options { listen, rules, .. } = parse(line).unwrap().unwrap();
+        assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("[::1]:0", 5, 3, 9));
         assert_eq!((rules.fight, rules.result, rules.idle), (ticks(20), ticks(2), ticks(60)));
         for option in line.split_whitespace().filter(|word| word.starts_with("--")) {
             assert!(HELP.contains(&format!("\n  {option} ")), "{option}");
+        }
+        match parse("--deflate") {
+            Ok(options) => assert!(cfg!(feature = "deflate") && options.unwrap().deflate),
+            Err(complaint) => assert!(!cfg!(feature = "deflate") && complaint.contains("--deflate: ")),
         }
         assert!(parse("--bots 5 --help").unwrap().is_none());
     }
 
     #[test]
     fn the_defaults_are_those_of_the_help() {
-        let Options { listen, bots, rules } = parse("").unwrap().unwrap();
-        assert_eq!((&*listen, bots, rules.seats, rules.goal), ("127.0.0.1:8080", 0, 12, 150));
+        let Options { listen, rules, deflate } = parse("").unwrap().unwrap();
+        assert!(!deflate);
+        assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("127.0.0.1:8080", 0, 12, 150));
         assert_eq!((rules.fight, rules.result, rules.idle), (ticks(180), ticks(10), ticks(120)));
     }
 

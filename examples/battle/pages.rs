@@ -15,7 +15,7 @@ struct Page {
     body: &'static str,
 }
 
-const PAGES: [Page; 12] = [
+const PAGES: [Page; 13] = [
     Page { path: "/", kind: "text/html; charset=utf-8", body: include_str!("page/index.html") },
     Page { path: "/style.css", kind: "text/css; charset=utf-8", body: include_str!("page/style.css") },
     script("/main.js", include_str!("page/main.js")),
@@ -23,6 +23,7 @@ const PAGES: [Page; 12] = [
     script("/world.js", include_str!("page/world.js")),
     script("/net.js", include_str!("page/net.js")),
     script("/controls.js", include_str!("page/controls.js")),
+    script("/ahead.js", include_str!("page/ahead.js")),
     script("/scene.js", include_str!("page/scene.js")),
     script("/effects.js", include_str!("page/effects.js")),
     script("/hud.js", include_str!("page/hud.js")),

@@ -6,6 +6,8 @@ use crate::arena::TICK_MS;
 pub(crate) struct Rules {
     /// Clients in one battle, onlookers and those who may come back among them.
     pub(crate) seats: usize,
+    /// Bots in each battle.
+    pub(crate) bots: usize,
     /// How long a fight lasts at most.
     pub(crate) fight: u32,
     /// How long its result is shown.
@@ -20,7 +22,15 @@ pub(crate) struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { seats: 12, fight: ticks(180), result: ticks(10), goal: 150, idle: ticks(120), keep: ticks(10) }
+        Self {
+            seats: 12,
+            bots: 0,
+            fight: ticks(180),
+            result: ticks(10),
+            goal: 150,
+            idle: ticks(120),
+            keep: ticks(10),
+        }
     }
 }
 

@@ -26,13 +26,14 @@ struct House<'m> {
 /// Runs a test beside a server, which has no tick of its own: the test says when.
 fn with_server(test: impl AsyncFnOnce(House<'_>)) {
     // Some tests let years pass.
-    let manager = BattleManager::new(Rules { idle: u32::MAX, ..Rules::default() }).unwrap();
+    let manager = BattleManager::new(Rules { idle: u32::MAX, bots: 3, ..Rules::default() }).unwrap();
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(async {
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
         let address = listener.get_ref().local_addr().unwrap();
         let (present, all_gone) = new_shared();
-        let accepting = executor.spawn(accept(Rc::clone(&executor), &manager, listener, Rc::new(present)));
+        let accepting =
+            executor.spawn(accept(Rc::clone(&executor), &manager, listener, config(false), Rc::new(present)));
         let executor = Rc::clone(&executor);
         test(House { executor, address, manager: &manager, accepting, all_gone }).await;
     }));
@@ -341,7 +342,10 @@ fn one_who_shows_a_ticket_is_the_same_player_again_though_another_battle_has_roo
 #[test]
 fn bots_fight_each_other_and_leave_when_the_server_ends() {
     with_server(async |House { executor, address, manager, accepting, mut all_gone }| {
-        let bots: Vec<_> = (0..3).map(|index| executor.spawn(bots::fly(address, index))).collect();
+        let tickets: Vec<_> = std::iter::from_fn(|| manager.hire()).collect();
+        assert_eq!(tickets.len(), 3);
+        let bots: Vec<_> =
+            tickets.into_iter().map(|ticket| executor.spawn(bots::fly(address, ticket))).collect();
         let mut ann = Guest::new(address).await;
         let fighting = async {
             loop {
@@ -355,7 +359,7 @@ fn bots_fight_each_other_and_leave_when_the_server_ends() {
         accepting.cancel().await;
         zip(part(manager, &mut all_gone), ann.is_closed()).await;
         for bot in bots {
-            bot.await;
+            bot.await.unwrap();
         }
     });
 }

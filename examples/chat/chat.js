@@ -37,8 +37,8 @@ function connect() {
     const end = data.indexOf("\n");
     show(data.slice(0, end), data.slice(end + 1));
   };
-  socket.onclose = () => {
-    byId("state").textContent = "not connected; trying again";
+  socket.onclose = ({ reason }) => {
+    byId("state").textContent = `${reason || "not connected"}; trying again`;
     setTimeout(connect, wait * (0.5 + Math.random()));
     wait = Math.min(wait * 2, 10_000);
   };

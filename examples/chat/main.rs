@@ -5,17 +5,21 @@
 //! ```
 //!
 //! Everything is text. The first message of a client is its name, each further one is said aloud; what is heard is the
-//! speaker's name, a line break, and the words. What the room itself has to say has no name.
+//! speaker's name, a line break, and the words. What the room itself has to say has no name. Ctrl-C closes all connections
+//! with 1001, "going away", and ends.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer, block_on};
+use async_signal::{Signal, Signals};
+use futures_lite::StreamExt;
+use futures_lite::future::or;
 use unsync_websocket::{
     CloseCode, Config, EncodedFrame, Incoming, Message, QueueError, QueueHandle, Server, ServerRequest,
     WebSocket,
@@ -29,6 +33,13 @@ const SCRIPT: &str = include_str!("chat.js");
 const MAX_MESSAGE: usize = 4096;
 const MAX_NAME: usize = 20;
 const MAX_PATH: usize = 60;
+
+/// Each thing that is said takes so much breath, and somebody has so much of it: eight things at once, then two a second.
+const WORD: Duration = Duration::from_millis(500);
+const BREATH: Duration = Duration::from_secs(4);
+
+/// Time for all to go when the chat ends.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 type Stream = Async<TcpStream>;
 
@@ -50,6 +61,9 @@ struct Member<'r> {
     path: String,
     room: Rc<Room>,
     name: Rc<str>,
+    queue: QueueHandle<Stream>,
+    /// Until when breath is short.
+    breathless: Instant,
 }
 
 impl Rooms {
@@ -57,10 +71,35 @@ impl Rooms {
         let name: String = typed.chars().filter(|it| !it.is_control()).take(MAX_NAME).collect();
         let name: Rc<str> = if name.trim().is_empty() { "somebody".into() } else { name.trim().into() };
         let room = Rc::clone(self.0.borrow_mut().entry(path.to_owned()).or_default());
-        room.0.borrow_mut().push(Seat { name: Rc::clone(&name), queue });
+        room.0.borrow_mut().push(Seat { name: Rc::clone(&name), queue: queue.clone() });
         let here: Vec<String> = room.0.borrow().iter().map(|seat| seat.name.to_string()).collect();
         room.tell("", &format!("{name} comes in. Here: {}.", here.join(", ")));
-        Member { rooms: self, path: path.to_owned(), room, name }
+        Member { rooms: self, path: path.to_owned(), room, name, queue, breathless: Instant::now() }
+    }
+
+    /// Tells all to go, and waits until they have.
+    async fn close(&self) {
+        for room in self.0.borrow().values() {
+            for seat in room.0.borrow().iter() {
+                let _ = seat.queue.queue_close(CloseCode::GOING_AWAY, "the chat ends");
+            }
+        }
+        while !self.0.borrow().is_empty() {
+            Timer::after(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Member<'_> {
+    fn say(&mut self, words: &str) {
+        let now = Instant::now();
+        if self.breathless.saturating_duration_since(now) > BREATH.saturating_sub(WORD) {
+            // If there is no room even for this, the next word of somebody else finds it too slow.
+            let _ = self.queue.queue(&EncodedFrame::text("\nNot so fast: that was not heard."));
+            return;
+        }
+        self.breathless = self.breathless.max(now).checked_add(WORD).unwrap_or(now);
+        self.room.tell(&self.name, words);
     }
 }
 
@@ -101,9 +140,9 @@ async fn listen(websocket: &mut WebSocket<Stream>, rooms: &Rooms, path: &str) ->
     let mut member: Option<Member<'_>> = None;
     loop {
         match websocket.receiver.receive().await {
-            Ok(Incoming::Message(Message::Text(words))) => match &member {
+            Ok(Incoming::Message(Message::Text(words))) => match &mut member {
                 None => member = Some(rooms.enter(path, words, websocket.sender.queue_handle())),
-                Some(member) => member.room.tell(&member.name, words),
+                Some(member) => member.say(words),
             },
             Ok(_) => {}
             Err(error) => return error,
@@ -131,30 +170,39 @@ async fn serve(stream: Stream, rooms: &Rooms) -> Result<(), Box<dyn Error>> {
     Ok(answer.header("Content-Security-Policy", policy).body(body).await?)
 }
 
+/// Takes clients in, each in a task of its own.
+async fn accept<'r>(executor: &LocalExecutor<'r>, listener: Async<TcpListener>, rooms: &'r Rooms) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let serving =
+                    async move { serve(stream, rooms).await.unwrap_or_else(|it| eprintln!("{peer}: {it}")) };
+                executor.spawn(serving).detach();
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: some will be free again.
+                eprintln!("accept: {error}");
+                Timer::after(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| String::from("127.0.0.1:8081"));
     let address = address.to_socket_addrs()?.next().ok_or("no such address")?;
+    let mut interrupts = Signals::new([Signal::Int])?;
     // The rooms outlive the executor, so that all tasks borrow them.
     let rooms = Rooms::default();
     let executor = LocalExecutor::new();
     block_on(executor.run(async {
         let listener = Async::<TcpListener>::bind(address)?;
         println!("chat at http://{}/", listener.get_ref().local_addr()?);
-        loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => {
-                    let rooms = &rooms;
-                    let serving = async move {
-                        serve(stream, rooms).await.unwrap_or_else(|it| eprintln!("{peer}: {it}"))
-                    };
-                    executor.spawn(serving).detach();
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: some will be free again.
-                    eprintln!("accept: {error}");
-                    Timer::after(Duration::from_millis(100)).await;
-                }
-            }
-        }
+        or(accept(&executor, listener, &rooms), async { drop(interrupts.next().await) }).await;
+        or(rooms.close(), async {
+            Timer::after(PATIENCE).await;
+        })
+        .await;
+        Ok(())
     }))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_io::{Async, Timer};
 use futures_lite::future::{or, zip};
-use unsync_websocket::{CloseCode, Config, Incoming, Message, WebSocket};
+use unsync_websocket::{CloseCode, Incoming, Message, WebSocket};
 
 use crate::options::Options;
 use crate::{End, connect};
@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Runs all checks, and says what came of each.
 pub(crate) async fn run(options: &Options) -> End {
     let mut report = Report { failed: false };
+    if options.deflate {
+        report.check("compression is agreed on", compression(options)).await;
+    }
     report.check("text", text(options)).await;
     report.check("binary", binary(options)).await;
     report.check("empty messages", empty(options)).await;
@@ -76,8 +79,26 @@ async fn finish(mut websocket: Connection) -> Result<(), Failure> {
     Ok(websocket.close().await?)
 }
 
+async fn compression(options: &Options) -> Result<(), Failure> {
+    let websocket = connect(options, options.config.clone()).await?;
+    if !is_compressed(&websocket) {
+        return Err("the server declined".into());
+    }
+    finish(websocket).await
+}
+
+#[cfg(feature = "deflate")]
+fn is_compressed(websocket: &Connection) -> bool {
+    websocket.deflate().is_some()
+}
+
+#[cfg(not(feature = "deflate"))]
+fn is_compressed(_: &Connection) -> bool {
+    false
+}
+
 async fn text(options: &Options) -> Result<(), Failure> {
-    let mut websocket = connect(options, Config::new()).await?;
+    let mut websocket = connect(options, options.config.clone()).await?;
     for text in
         ["hello", "gr\u{fc}\u{df}e, \u{4e16}\u{754c} \u{1f980}", "\0\u{7f}\u{10ffff}", &"x".repeat(70_000)]
     {
@@ -87,7 +108,7 @@ async fn text(options: &Options) -> Result<(), Failure> {
 }
 
 async fn binary(options: &Options) -> Result<(), Failure> {
-    let mut websocket = connect(options, Config::new()).await?;
+    let mut websocket = connect(options, options.config.clone()).await?;
     let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(65_536).collect();
     // Around each place where a frame tells its length in another form.
     for len in [1, 2, 125, 126, 127, 256, 65_535, 65_536] {
@@ -97,7 +118,7 @@ async fn binary(options: &Options) -> Result<(), Failure> {
 }
 
 async fn empty(options: &Options) -> Result<(), Failure> {
-    let mut websocket = connect(options, Config::new()).await?;
+    let mut websocket = connect(options, options.config.clone()).await?;
     echoes(&mut websocket, Message::Text("")).await?;
     echoes(&mut websocket, Message::Binary(b"")).await?;
     echoes(&mut websocket, Message::Text("")).await?;
@@ -106,7 +127,7 @@ async fn empty(options: &Options) -> Result<(), Failure> {
 
 async fn large(options: &Options) -> Result<(), Failure> {
     let bytes: Vec<u8> = (0..=250).cycle().take(5 << 20).collect();
-    let mut websocket = connect(options, Config::new()).await?;
+    let mut websocket = connect(options, options.config.clone()).await?;
     echoes(&mut websocket, Message::Binary(&bytes)).await?;
     finish(websocket).await
 }
@@ -114,7 +135,7 @@ async fn large(options: &Options) -> Result<(), Failure> {
 /// Many small ones, so that characters are cut apart.
 async fn fragments(options: &Options) -> Result<(), Failure> {
     for size in [1, 7, 1000] {
-        let mut websocket = connect(options, Config::new().fragment(size)).await?;
+        let mut websocket = connect(options, options.config.clone().fragment(size)).await?;
         let text = "\u{1f980} \u{4e16} a ".repeat(200);
         echoes(&mut websocket, Message::Text(&text)).await?;
         echoes(&mut websocket, Message::Binary(text.as_bytes())).await?;
@@ -124,7 +145,7 @@ async fn fragments(options: &Options) -> Result<(), Failure> {
 }
 
 async fn many(options: &Options) -> Result<(), Failure> {
-    let websocket = connect(options, Config::new()).await?;
+    let websocket = connect(options, options.config.clone()).await?;
     let (mut sender, mut receiver) = websocket.split();
     let sending = async {
         for number in 0..1000 {
@@ -147,7 +168,7 @@ async fn many(options: &Options) -> Result<(), Failure> {
 }
 
 async fn ping(options: &Options) -> Result<(), Failure> {
-    let mut websocket = connect(options, Config::new()).await?;
+    let mut websocket = connect(options, options.config.clone()).await?;
     for payload in [&b""[..], b"are you there?", &[0xff; 125]] {
         websocket.sender.ping(payload).await?;
         websocket.sender.flush().await?;
@@ -162,7 +183,7 @@ async fn ping(options: &Options) -> Result<(), Failure> {
 }
 
 async fn close(options: &Options, code: CloseCode, reason: &str) -> Result<(), Failure> {
-    let mut websocket = connect(options, Config::new()).await?;
+    let mut websocket = connect(options, options.config.clone()).await?;
     echoes(&mut websocket, Message::Text("before the close")).await?;
     websocket.close_with(code, reason).await?;
     match websocket.close_frame() {

@@ -85,16 +85,16 @@ async fn run(options: &Options) -> End {
     if options.mode == Mode::Check {
         return check::run(options).await;
     }
-    match connect(options, Config::new()).await {
+    match connect(options, options.config.clone()).await {
         Err(error) => End::NotConnected(error),
         Ok(websocket) if options.mode == Mode::Echo => echo(websocket).await,
         Ok(websocket) => talk::run(websocket, options.ping).await,
     }
 }
 
-/// A connection as the command line says, with the limits of `config` but for that of messages.
+/// A connection as the command line says, but for `config`.
 async fn connect(options: &Options, config: Config) -> Result<WebSocket<Async<TcpStream>>, HandshakeError> {
-    let mut client = Client::open(&options.url, config.max_message(options.max_message)).await?;
+    let mut client = Client::open(&options.url, config).await?;
     for protocol in &options.subprotocols {
         client = client.protocol(protocol);
     }

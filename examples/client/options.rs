@@ -1,5 +1,7 @@
 //! What the command line says.
 
+use unsync_websocket::Config;
+
 pub(crate) const USAGE: &str = "\
 usage: client [OPTIONS] ws://HOST[:PORT][/PATH][?QUERY]
 
@@ -10,6 +12,8 @@ closes the connection.
   --subprotocol NAME    offers a subprotocol; may be given again, best liked first
   --header 'NAME: VALUE'  adds a header to the request; may be given again
   --max-message BYTES   the longest message that is taken (default 67108864)
+  --deflate             offers compression (built with `--features deflate`)
+  --takeover            the same, and lets each message refer to earlier ones
   --echo                sends back all messages until the end, instead of talking
   --check               tries whether the server is a proper echo server, instead of talking
   --help                this text
@@ -32,7 +36,9 @@ pub(crate) struct Options {
     pub(crate) ping: bool,
     pub(crate) subprotocols: Vec<String>,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) max_message: usize,
+    /// Limits, and compression if that is wanted.
+    pub(crate) config: Config,
+    pub(crate) deflate: bool,
 }
 
 impl Options {
@@ -44,7 +50,8 @@ impl Options {
             ping: false,
             subprotocols: Vec::new(),
             headers: Vec::new(),
-            max_message: 64 << 20,
+            config: Config::new().max_message(64 << 20),
+            deflate: false,
         };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -56,8 +63,12 @@ impl Options {
                 "--subprotocol" => options.subprotocols.push(value()?),
                 "--header" => options.headers.push(header(&value()?)?),
                 "--max-message" => {
-                    options.max_message =
-                        value()?.parse().map_err(|_| "--max-message takes a number of bytes")?;
+                    let bytes = value()?.parse().map_err(|_| "--max-message takes a number of bytes")?;
+                    options.config = options.config.max_message(bytes);
+                }
+                "--deflate" | "--takeover" => {
+                    options.config = with_deflate(options.config, argument == "--takeover")?;
+                    options.deflate = true;
                 }
                 option if option.starts_with('-') => return Err(format!("there is no option {option}")),
                 url if options.url.is_empty() => options.url = url.to_owned(),
@@ -66,6 +77,19 @@ impl Options {
         }
         if options.url.is_empty() { Err("which URL?".to_owned()) } else { Ok(Some(options)) }
     }
+}
+
+#[cfg(feature = "deflate")]
+fn with_deflate(config: Config, takeover: bool) -> Result<Config, String> {
+    let deflate = unsync_websocket::Deflate::new();
+    let keeps = deflate.server_no_context_takeover(false).client_no_context_takeover(false);
+    Ok(config.deflate(if takeover { keeps } else { deflate }))
+}
+
+#[cfg(not(feature = "deflate"))]
+fn with_deflate(_: Config, _: bool) -> Result<Config, String> {
+    Err("this client was built without compression; `cargo run --features deflate ..` builds one that has it"
+        .to_owned())
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -11,7 +11,7 @@ use blocking::Unblock;
 use futures_lite::future::{or, pending};
 use futures_lite::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use futures_lite::stream::StreamExt;
-use unsync_websocket::{CloseCode, Error, Incoming, Message, Receiver, Sender, WebSocket};
+use unsync_websocket::{Error, Incoming, Message, Receiver, Sender, WebSocket};
 
 use crate::End;
 
@@ -89,7 +89,7 @@ async fn send_what_is_typed(
                 sender.ping(&u64::try_from(sent.as_micros())?.to_be_bytes()).await?;
                 sender.flush().await?;
             }
-            Event::Interrupted => return Ok(sender.close_with(CloseCode::GOING_AWAY, "").await?),
+            Event::Interrupted => return Ok(sender.close().await?),
         }
     }
 }

@@ -52,6 +52,15 @@ impl Default for Config {
 
 impl Config {
     /// The defaults.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Config;
+    ///
+    /// let config = Config::new(); // the same as Config::default()
+    /// # drop(config);
+    /// ```
     pub const fn new() -> Self {
         Self {
             max_message: 1 << 20,
@@ -70,6 +79,20 @@ impl Config {
 
     /// Bytes a received message may have (default 1 MiB). A longer one ends the connection with close code 1009
     /// as soon as its headers tell, before its payload is read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// use unsync_websocket::{Error, ProtocolError};
+    ///
+    /// let config = Config::new().max_message(4);
+    /// # let stream = futures_lite::io::Cursor::new(b"\x82\x05hello".to_vec());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Client, config, Vec::new(), NoTimer);
+    /// // The peer sends "hello".
+    /// let end = futures_lite::future::block_on(websocket.receiver.receive()).unwrap_err();
+    /// assert!(matches!(end, Error::Protocol(ProtocolError::FrameTooBig { len: 5, max: 4 })));
+    /// ```
     #[must_use]
     pub const fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
@@ -77,6 +100,15 @@ impl Config {
     }
 
     /// Bytes the payload of one received frame may have (default: as a message).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Config;
+    ///
+    /// let config = Config::new().max_message(16 << 20).max_frame(1 << 20); // long messages only in fragments
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn max_frame(mut self, bytes: usize) -> Self {
         self.max_frame = Some(bytes);
@@ -85,6 +117,15 @@ impl Config {
 
     /// Frames a received message may come in, empty ones counted (default 4,096). One more ends the connection
     /// with close code 1009: each costs us work that the message's size does not show.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Config;
+    ///
+    /// let config = Config::new().max_fragments(16); // no peer of ours makes more
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn max_fragments(mut self, frame_count: u32) -> Self {
         self.max_fragments = frame_count;
@@ -93,6 +134,25 @@ impl Config {
 
     /// The mark in bytes below which the outbox takes another message (default 64 KiB). Above it `send` waits
     /// and `queue` refuses; so what waits to be written is at most this and one message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// use unsync_websocket::{EncodedFrame, QueueError};
+    ///
+    /// let config = Config::new().outbox(8);
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), NoTimer);
+    /// let cork = websocket.cork_handle();
+    /// let room = websocket.sender.queue_handle();
+    /// futures_lite::future::block_on(cork.scope(async {
+    ///     // Nothing is written before the scope waits.
+    ///     assert_eq!(room.queue(&EncodedFrame::text("a long one")), Ok(())); // below the mark
+    ///     assert_eq!(room.queue(&EncodedFrame::text("hi")), Err(QueueError::Full)); // above
+    /// }));
+    /// # drop(websocket);
+    /// ```
     #[must_use]
     pub const fn outbox(mut self, bytes: usize) -> Self {
         self.outbox = bytes;
@@ -101,6 +161,19 @@ impl Config {
 
     /// Bytes of payload we put into one frame (default 64 KiB, at least 1). Longer messages go out in fragments,
     /// so that a PONG or a Close never has to wait for more than this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// let config = Config::new().fragment(3);
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), NoTimer);
+    /// futures_lite::future::block_on(websocket.sender.send("Hello"))?;
+    /// let stream = websocket.into_inner().expect("still open");
+    /// assert_eq!(stream.into_inner(), b"\x01\x03Hel\x80\x02lo");
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     #[must_use]
     pub const fn fragment(mut self, bytes: usize) -> Self {
         self.fragment = if bytes == 0 { 1 } else { bytes };
@@ -109,6 +182,15 @@ impl Config {
 
     /// Bytes the head of a request, or of the answer to ours, may have (default 16 KiB). A server answers a longer one
     /// with status 431.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Config;
+    ///
+    /// let config = Config::new().max_head(4 << 10); // no cookies here
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn max_head(mut self, bytes: usize) -> Self {
         self.max_head = if bytes == 0 { 1 } else { bytes };
@@ -116,6 +198,15 @@ impl Config {
     }
 
     /// Headers a request, or the answer to ours, may have (default 100). A server answers one more with status 431.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Config;
+    ///
+    /// let config = Config::new().max_headers(40); // browsers send about 15
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn max_headers(mut self, header_count: usize) -> Self {
         self.max_headers = header_count;
@@ -124,6 +215,16 @@ impl Config {
 
     /// Time for the whole opening handshake (default 10 s): reading the request, what the program does with it,
     /// writing the answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use unsync_websocket::Config;
+    ///
+    /// let config = Config::new().handshake_timeout(Duration::from_secs(3)); // a local network
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.handshake_timeout = limit;
@@ -132,6 +233,16 @@ impl Config {
 
     /// Time for the whole closing handshake (default 5 s): writing what was queued, our Close, the peer's, the end
     /// of the stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use unsync_websocket::Config;
+    ///
+    /// let config = Config::new().close_timeout(Duration::from_secs(1)); // nobody is waited for longer
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn close_timeout(mut self, limit: Duration) -> Self {
         self.close_timeout = limit;
@@ -144,6 +255,16 @@ impl Config {
     ///
     /// Any received byte counts as life. It needs a receiver that is polled, and a [`Timer`](crate::Timer) with alarms. The Pongs to
     /// these Pings are not told of; [`latency`](crate::Receiver::latency) says how long the last one took.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use unsync_websocket::Config;
+    ///
+    /// let config = Config::new().keepalive(Duration::from_secs(20), Duration::from_secs(20)); // gone after 40 s of silence
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.keepalive = Some((interval, timeout));
@@ -189,6 +310,15 @@ impl Config {
     /// What a server wants may depend on the request: [`ServerRequest::config`](crate::ServerRequest::config) is what counts, also
     /// on the thread to which a request has moved. For a connection whose handshake was done elsewhere
     /// ([`WebSocket::with_timer`](crate::WebSocket::with_timer)), this has to be what was agreed on there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, Deflate};
+    ///
+    /// let config = Config::new().deflate(Deflate::new().threshold(200));
+    /// # drop(config);
+    /// ```
     #[cfg(feature = "deflate")]
     #[must_use]
     pub const fn deflate(mut self, deflate: Deflate) -> Self {

@@ -68,6 +68,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
     /// # Cancel safety
     ///
     /// Dropping the future drops `work`, and nothing else: what was accepted leaves when a half is next polled.
+    ///
+    /// # Examples
+    ///
+    /// See [`CorkHandle`].
     pub async fn scope<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         let _unpark = Unpark(&self.shared);

@@ -55,12 +55,20 @@ pub enum Error {
 
 impl Error {
     /// Whether the peer ended the connection as the protocol asks: with a Close, whatever its code.
+    ///
+    /// # Examples
+    ///
+    /// See [`Error`].
     #[must_use]
     pub const fn is_clean_close(&self) -> bool {
         matches!(self, Self::Closed(_))
     }
 
     /// The peer's Close, if it sent one with a code.
+    ///
+    /// # Examples
+    ///
+    /// See [`Error`].
     #[must_use]
     pub const fn close_frame(&self) -> Option<&CloseFrame> {
         match self {
@@ -70,6 +78,17 @@ impl Error {
     }
 
     /// The kind of the stream's error, if that is what ended the connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use unsync_websocket::Error;
+    ///
+    /// let error = Error::Io(io::ErrorKind::ConnectionReset.into());
+    /// assert_eq!(error.io_kind(), Some(io::ErrorKind::ConnectionReset));
+    /// assert_eq!(Error::CloseTimeout.io_kind(), None);
+    /// ```
     #[must_use]
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {

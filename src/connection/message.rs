@@ -28,6 +28,10 @@ pub enum Message<'a> {
 
 impl<'a> Message<'a> {
     /// The data, of either type.
+    ///
+    /// # Examples
+    ///
+    /// See [`Message`].
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         match self {
@@ -37,6 +41,16 @@ impl<'a> Message<'a> {
     }
 
     /// The type of the data.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Message;
+    /// use unsync_websocket::protocol::MessageKind;
+    ///
+    /// assert_eq!(Message::from("hi").kind(), MessageKind::Text);
+    /// assert_eq!(Message::from(&[1, 2]).kind(), MessageKind::Binary);
+    /// ```
     #[must_use]
     pub const fn kind(self) -> MessageKind {
         match self {

@@ -156,6 +156,18 @@ impl<T> WebSocket<T> {
     }
 
     /// The stream, unless the connection is over. What was accepted and not written, or read and not received, is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// futures_lite::future::block_on(websocket.sender.send("hi"))?;
+    /// let stream = websocket.into_inner().expect("still open");
+    /// assert_eq!(stream.into_inner(), b"\x81\x02hi");
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> Option<T> {
         let shared = Rc::clone(&self.sender.shared);
@@ -164,12 +176,34 @@ impl<T> WebSocket<T> {
     }
 
     /// Whether we are the server or the client.
+    ///
+    /// # Examples
+    ///
+    /// See [`with_timer`](Self::with_timer).
     #[must_use]
     pub fn role(&self) -> Role {
         self.sender.role()
     }
 
     /// The subprotocol that was agreed on in the handshake (RFC 6455, section 1.9).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{NoTimer, Server};
+    ///
+    /// # let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    /// #     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: superchat, chat\r\n\r\n";
+    /// # let stream = futures_lite::io::Cursor::new(request.to_vec());
+    /// # futures_lite::future::block_on(async {
+    /// // The client offers "superchat" and "chat".
+    /// let request = Server::with_timer(stream, NoTimer).receive_request().await?;
+    /// let websocket = request.protocol("chat").accept().await?;
+    /// assert_eq!(websocket.subprotocol(), Some("chat"));
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// # })?;
+    /// # Ok::<(), unsync_websocket::HandshakeError>(())
+    /// ```
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.sender.subprotocol()
@@ -177,24 +211,61 @@ impl<T> WebSocket<T> {
 
     /// The stream, unless the connection is over. Do not hold on to it across an `await`: neither half can use the stream
     /// meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// let position = websocket.get_ref().expect("still open").position();
+    /// assert_eq!(position, 0);
+    /// ```
     #[must_use]
     pub fn get_ref(&self) -> Option<Ref<'_, T>> {
         self.sender.get_ref()
     }
 
     /// The peer's Close, once it has been read and had a code.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x82\0\0\0\0\x03\xE9".to_vec(), NoTimer);
+    /// use unsync_websocket::CloseCode;
+    ///
+    /// // The peer closes with 1001.
+    /// futures_lite::future::block_on(websocket.close())?;
+    /// assert_eq!(websocket.close_frame().map(|frame| frame.code()), Some(CloseCode::GOING_AWAY));
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     #[must_use]
     pub fn close_frame(&self) -> Option<CloseFrame> {
         self.sender.close_frame()
     }
 
     /// How long the last answered Ping of the [`keepalive`](Config::keepalive) took; `None` before the first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// assert_eq!(websocket.latency(), None); // no keepalive was asked for
+    /// ```
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.receiver.latency()
     }
 
     /// Bytes in the outbox, frame headers included: accepted, and not yet taken by the stream.
+    ///
+    /// # Examples
+    ///
+    /// See [`Sender::flush`].
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.sender.queued_bytes()
@@ -265,6 +336,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// # Cancel safety
     ///
     /// As [`Sender::close`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// // The peer has sent its Close already.
+    /// futures_lite::future::block_on(websocket.close())?;
+    /// assert!(websocket.get_ref().is_none());
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn close(&mut self) -> CloseFuture<'_, T> {
         self.receiver.close()
     }
@@ -278,6 +361,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// # Cancel safety
     ///
     /// As [`Sender::close`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// use unsync_websocket::CloseCode;
+    ///
+    /// // The peer has sent its Close already.
+    /// futures_lite::future::block_on(websocket.close_with(CloseCode::GOING_AWAY, "the server restarts"))?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn close_with(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
         self.receiver.close_with(code, reason)
     }
@@ -291,6 +387,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// # Cancel safety
     ///
     /// As [`Sender::close`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// use unsync_websocket::CloseCode;
+    ///
+    /// // The peer has sent its Close already.
+    /// futures_lite::future::block_on(websocket.close_now(CloseCode::TRY_AGAIN_LATER, "too slow"))?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn close_now(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
         self.receiver.close_now(code, reason)
     }

@@ -49,12 +49,20 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     /// Whether we are the server or the client.
+    ///
+    /// # Examples
+    ///
+    /// See [`WebSocket::with_timer`](crate::WebSocket::with_timer).
     #[must_use]
     pub fn role(&self) -> Role {
         self.shared.role()
     }
 
     /// The subprotocol that was agreed on in the handshake (RFC 6455, section 1.9).
+    ///
+    /// # Examples
+    ///
+    /// See [`WebSocket::subprotocol`](crate::WebSocket::subprotocol).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.shared.subprotocol()
@@ -62,18 +70,30 @@ impl<T> Receiver<T> {
 
     /// The stream, unless the connection is over. Do not hold on to it across an `await`: neither half can use the stream
     /// meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// See [`close`](Self::close).
     #[must_use]
     pub fn get_ref(&self) -> Option<Ref<'_, T>> {
         self.shared.get_ref()
     }
 
     /// How long the last answered Ping of the [`keepalive`](crate::Config::keepalive) took; `None` before the first.
+    ///
+    /// # Examples
+    ///
+    /// See [`WebSocket::latency`](crate::WebSocket::latency).
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
         self.reading.latency()
     }
 
     /// The peer's Close, once it has been read and had a code.
+    ///
+    /// # Examples
+    ///
+    /// See [`WebSocket::close_frame`](crate::WebSocket::close_frame).
     #[must_use]
     pub fn close_frame(&self) -> Option<CloseFrame> {
         self.shared.close_frame()
@@ -95,6 +115,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing: the next call goes on where it stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), b"\x81\x02hi\x89\x00\x88\x00".to_vec(), NoTimer);
+    /// use unsync_websocket::{Incoming, Message};
+    ///
+    /// futures_lite::future::block_on(async {
+    ///     // The peer says "hi", sends a Ping and closes.
+    ///     assert_eq!(websocket.receiver.receive().await?, Incoming::Message(Message::Text("hi")));
+    ///     assert!(matches!(websocket.receiver.receive().await?, Incoming::Close(None)));
+    ///     assert!(websocket.receiver.receive().await.unwrap_err().is_clean_close());
+    ///     Ok::<(), unsync_websocket::Error>(())
+    /// })?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub const fn receive(&mut self) -> ReceiveFuture<'_, T> {
         ReceiveFuture { receiver: Some(self) }
     }
@@ -143,6 +181,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Cancel safety
     ///
     /// As [`Sender::close`](crate::Sender::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// // The peer has sent its Close already.
+    /// let (sender, mut receiver) = websocket.split();
+    /// futures_lite::future::block_on(receiver.close())?;
+    /// assert!(receiver.get_ref().is_none());
+    /// # drop(sender);
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn close(&mut self) -> CloseFuture<'_, T> {
         self.close_with(CloseCode::NORMAL, "")
     }
@@ -156,6 +208,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Cancel safety
     ///
     /// As [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// use unsync_websocket::CloseCode;
+    ///
+    /// // The peer has sent its Close already.
+    /// let (sender, mut receiver) = websocket.split();
+    /// # drop(sender);
+    /// futures_lite::future::block_on(receiver.close_with(CloseCode::GOING_AWAY, "the server restarts"))?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn close_with(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
         CloseFuture::new(Half::Receiver(self), Request::Close(CloseFrame::new(code, reason)))
     }
@@ -169,6 +236,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Cancel safety
     ///
     /// As [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// use unsync_websocket::CloseCode;
+    ///
+    /// // The peer has sent its Close already.
+    /// let (sender, mut receiver) = websocket.split();
+    /// # drop(sender);
+    /// futures_lite::future::block_on(receiver.close_now(CloseCode::TRY_AGAIN_LATER, "too slow"))?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn close_now(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
         CloseFuture::new(Half::Receiver(self), Request::CloseNow(CloseFrame::new(code, reason)))
     }
@@ -208,6 +290,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Errors
     ///
     /// As [`receive_data`](Self::receive_data).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), b"\x81\x02hi".to_vec(), NoTimer);
+    /// use std::future::poll_fn;
+    ///
+    /// let mut data = Vec::new();
+    /// futures_lite::future::block_on(poll_fn(|cx| websocket.receiver.poll_receive_data(cx, &mut data)))?;
+    /// assert_eq!(data, b"hi");
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn poll_receive_data(
         &mut self,
         cx: &mut Context<'_>,
@@ -227,6 +323,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Errors
     ///
     /// As [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// use std::future::poll_fn;
+    ///
+    /// // The peer has sent its Close already.
+    /// futures_lite::future::block_on(poll_fn(|cx| websocket.receiver.poll_close(cx)))?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.shared.request_close(Some(&CloseFrame::new(CloseCode::NORMAL, "")));
         self.shared.poll_close(Slot::Receiver, cx, Some(&mut self.reading))

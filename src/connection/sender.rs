@@ -59,12 +59,20 @@ impl<T> Sender<T> {
     }
 
     /// Whether we are the server or the client.
+    ///
+    /// # Examples
+    ///
+    /// See [`WebSocket::with_timer`](crate::WebSocket::with_timer).
     #[must_use]
     pub fn role(&self) -> Role {
         self.shared.role()
     }
 
     /// The subprotocol that was agreed on in the handshake (RFC 6455, section 1.9).
+    ///
+    /// # Examples
+    ///
+    /// See [`WebSocket::subprotocol`](crate::WebSocket::subprotocol).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.shared.subprotocol()
@@ -72,18 +80,30 @@ impl<T> Sender<T> {
 
     /// The stream, unless the connection is over. Do not hold on to it across an `await`: neither half can use the stream
     /// meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// See [`Sender`].
     #[must_use]
     pub fn get_ref(&self) -> Option<Ref<'_, T>> {
         self.shared.get_ref()
     }
 
     /// The peer's Close, once it has been read and had a code.
+    ///
+    /// # Examples
+    ///
+    /// See [`WebSocket::close_frame`](crate::WebSocket::close_frame).
     #[must_use]
     pub fn close_frame(&self) -> Option<CloseFrame> {
         self.shared.close_frame()
     }
 
     /// Bytes in the outbox, frame headers included: accepted, and not yet taken by the stream.
+    ///
+    /// # Examples
+    ///
+    /// See [`CorkHandle`].
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.shared.queued()
@@ -110,6 +130,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// Dropping the future either sends nothing of the message or all of it: what has begun to leave is finished by
     /// whoever is polled next. (A rest longer than [`max_message`](crate::Config::max_message) is not kept: the frame
     /// is finished, and the connection closed with 1011, so that the message never looks whole.)
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// futures_lite::future::block_on(async {
+    ///     websocket.sender.send("text").await?;
+    ///     websocket.sender.send(&[1, 2, 3]).await?;
+    ///     websocket.sender.send(&format!("{} more", 5)).await
+    /// })?;
+    /// let written = websocket.into_inner().expect("still open").into_inner();
+    /// assert_eq!(written, b"\x81\x04text\x82\x03\x01\x02\x03\x81\x065 more");
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn send<'a>(&'a mut self, message: impl Into<Message<'a>>) -> SendFuture<'a, T> {
         SendFuture {
             sender: self,
@@ -166,6 +202,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), b"\x8A\x0Cstill there?".to_vec(), NoTimer);
+    /// use unsync_websocket::Incoming;
+    ///
+    /// futures_lite::future::block_on(async {
+    ///     websocket.sender.ping(b"still there?").await?;
+    ///     // The answer comes among the messages.
+    ///     assert_eq!(websocket.receiver.receive().await?, Incoming::Pong(b"still there?"));
+    ///     Ok::<(), unsync_websocket::Error>(())
+    /// })?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn ping<'a>(&'a mut self, payload: &'a [u8]) -> FeedFuture<'a, T> {
         FeedFuture { sender: self, content: Some(Content::Ping(payload)), drive: Drive::Now }
     }
@@ -180,6 +233,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// futures_lite::future::block_on(websocket.sender.pong(b"I am"))?;
+    /// assert_eq!(websocket.into_inner().expect("still open").into_inner(), b"\x8A\x04I am");
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn pong<'a>(&'a mut self, payload: &'a [u8]) -> FeedFuture<'a, T> {
         FeedFuture { sender: self, content: Some(Content::Pong(payload)), drive: Drive::Now }
     }
@@ -193,6 +257,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let mut websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// futures_lite::future::block_on(async {
+    ///     websocket.sender.feed("one").await?;
+    ///     websocket.sender.feed("two").await?;
+    ///     assert_eq!(websocket.queued_bytes(), 10);
+    ///     websocket.sender.flush().await?;
+    ///     assert_eq!(websocket.queued_bytes(), 0);
+    ///     Ok::<(), unsync_websocket::Error>(())
+    /// })?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub const fn flush(&mut self) -> FlushFuture<'_, T> {
         FlushFuture { sender: self }
     }
@@ -243,6 +324,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Cancel safety
     ///
     /// As [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// use unsync_websocket::CloseCode;
+    ///
+    /// // The peer has sent its Close already.
+    /// let (mut sender, receiver) = websocket.split();
+    /// # drop(receiver);
+    /// futures_lite::future::block_on(sender.close_with(CloseCode::GOING_AWAY, "the server restarts"))?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn close_with(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
         CloseFuture::new(Half::Sender(self), Request::Close(CloseFrame::new(code, reason)))
     }
@@ -257,6 +353,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Cancel safety
     ///
     /// As [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// use unsync_websocket::CloseCode;
+    ///
+    /// // The peer has sent its Close already.
+    /// let (mut sender, receiver) = websocket.split();
+    /// # drop(receiver);
+    /// futures_lite::future::block_on(sender.close_now(CloseCode::TRY_AGAIN_LATER, "too slow"))?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn close_now(&mut self, code: CloseCode, reason: &str) -> CloseFuture<'_, T> {
         CloseFuture::new(Half::Sender(self), Request::CloseNow(CloseFrame::new(code, reason)))
     }
@@ -296,6 +407,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Errors
     ///
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// See [`poll_ready`](Self::poll_ready).
     pub fn start_send<'a>(&mut self, message: impl Into<Message<'a>>) -> Result<(), Error> {
         self.shared.enter_sender();
         self.shared.send_error().map_or(Ok(()), Err)?;
@@ -309,6 +424,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Errors
     ///
     /// As [`flush`](Self::flush).
+    ///
+    /// # Examples
+    ///
+    /// See [`poll_ready`](Self::poll_ready).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.shared.enter_sender();
         self.shared.poll_flush(cx)
@@ -319,6 +438,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Errors
     ///
     /// As [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), b"\x88\x80\0\0\0\0".to_vec(), NoTimer);
+    /// use std::future::poll_fn;
+    ///
+    /// // The peer has sent its Close already.
+    /// let (mut sender, receiver) = websocket.split();
+    /// # drop(receiver);
+    /// futures_lite::future::block_on(poll_fn(|cx| sender.poll_close(cx)))?;
+    /// # Ok::<(), unsync_websocket::Error>(())
+    /// ```
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.shared.enter_sender();
         self.shared.request_close(Some(&CloseFrame::new(CloseCode::NORMAL, "")));
@@ -326,6 +460,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     }
 
     /// A handle that corks this connection's halves.
+    ///
+    /// # Examples
+    ///
+    /// See [`CorkHandle`].
     #[must_use]
     pub fn cork_handle(&self) -> CorkHandle<T> {
         CorkHandle::new(&self.shared)
@@ -377,6 +515,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
     ///
     /// [`QueueError::Full`] if the outbox is above its mark, [`QueueError::Closed`] if the connection is over or closing.
     /// Nothing of the message was taken then.
+    ///
+    /// # Examples
+    ///
+    /// See [`QueueHandle`].
     pub fn queue(&self, frame: &EncodedFrame) -> Result<(), QueueError> {
         self.shared.upgrade().ok_or(QueueError::Closed)?.queue(frame)
     }
@@ -387,6 +529,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
     /// # Errors
     ///
     /// [`QueueError::Closed`] if the connection is over or closing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// use unsync_websocket::{CloseCode, EncodedFrame, QueueError};
+    ///
+    /// let member = websocket.sender.queue_handle();
+    /// member.queue(&EncodedFrame::text("the last word"))?;
+    /// member.queue_close(CloseCode::GOING_AWAY, "the room closes")?; // behind it
+    /// assert_eq!(member.queue(&EncodedFrame::text("one more")), Err(QueueError::Closed));
+    /// # Ok::<(), QueueError>(())
+    /// ```
     pub fn queue_close(&self, code: CloseCode, reason: &str) -> Result<(), QueueError> {
         self.shared.upgrade().ok_or(QueueError::Closed)?.queue_close(&CloseFrame::new(code, reason))
     }
@@ -398,11 +555,38 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
     /// # Errors
     ///
     /// [`QueueError::Closed`] if the connection is over or our Close has begun to leave.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// use unsync_websocket::{CloseCode, EncodedFrame, QueueError};
+    ///
+    /// # let frame = EncodedFrame::text("tick");
+    /// let member = websocket.sender.queue_handle();
+    /// if member.queue(&frame) == Err(QueueError::Full) {
+    ///     member.close_now(CloseCode::TRY_AGAIN_LATER, "too slow")?;
+    /// }
+    /// # member.close_now(CloseCode::TRY_AGAIN_LATER, "too slow")?;
+    /// # Ok::<(), QueueError>(())
+    /// ```
     pub fn close_now(&self, code: CloseCode, reason: &str) -> Result<(), QueueError> {
         self.shared.upgrade().ok_or(QueueError::Closed)?.queue_close_now(&CloseFrame::new(code, reason))
     }
 
     /// Bytes in the outbox; 0 if the connection is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// # let stream = futures_lite::io::Cursor::new(Vec::new());
+    /// # let websocket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
+    /// let member = websocket.sender.queue_handle();
+    /// assert_eq!(member.queued_bytes(), 0);
+    /// ```
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.shared.upgrade().map_or(0, |shared| shared.queued())

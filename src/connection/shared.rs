@@ -558,11 +558,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         }
     }
 
-    /// Flushes if the outbox is empty and there is something to flush. Tells whether that succeeded.
+    /// Flushes if nothing waits and there is something to flush. Tells whether that succeeded.
+    ///
+    /// What waits, in a slot or directly, may wait for the stream, and a flush that succeeds makes async-net forget that.
     fn flush(&self) -> bool {
         {
             let state = self.state.borrow();
-            if !state.unflushed || state.outbound.queued() > 0 || state.output != Output::Open {
+            if !state.unflushed || !state.outbound.is_empty() || state.output != Output::Open {
                 return false;
             }
         }

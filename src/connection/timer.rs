@@ -9,6 +9,10 @@ use std::pin::Pin;
 use std::time::Instant;
 
 /// A future that ends at a given instant, made by a [`Timer`].
+///
+/// # Examples
+///
+/// See [`Timer`].
 pub type Sleep = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A clock, and alarms that go by it.
@@ -38,10 +42,18 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()>>>;
 /// ```
 pub trait Timer: 'static {
     /// The present instant.
+    ///
+    /// # Examples
+    ///
+    /// See [`Timer`].
     fn now(&self) -> Instant;
 
     /// A future that ends at `deadline`, at once if that has passed. `None` says that there is no such thing
     /// here, and that whoever asked has to wait without a deadline.
+    ///
+    /// # Examples
+    ///
+    /// See [`Timer`].
     fn sleep_until(&self, deadline: Instant) -> Option<Sleep>;
 }
 

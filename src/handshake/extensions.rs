@@ -175,8 +175,7 @@ impl Terms {
     fn answer(self, wanted: DeflateParams) -> Option<Self> {
         let server_bits = self.server_max_window_bits.bits().min(wanted.server_max_window_bits);
         let client_bits = self.client_max_window_bits.bits().min(wanted.client_max_window_bits);
-        // "If a received extension negotiation offer doesn't have the `client_max_window_bits` [..], the corresponding [..]
-        // response to the offer MUST NOT include" it.
+        // An answer must not have `client_max_window_bits` where the offer does not (section 7.1.2.2).
         if self.client_max_window_bits == Given::Not && client_bits < MAX_WINDOW_BITS {
             return None;
         }

@@ -55,6 +55,16 @@ impl CloseCode {
     pub const BAD_GATEWAY: Self = Self(1014);
 
     /// `code`, if it may travel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::CloseCode;
+    ///
+    /// assert_eq!(CloseCode::new(1000), Some(CloseCode::NORMAL));
+    /// assert_eq!(CloseCode::new(1006), None); // it says that there was no Close
+    /// assert!(CloseCode::new(4321).is_some()); // for programs to give it a meaning
+    /// ```
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
         match code {
@@ -64,6 +74,10 @@ impl CloseCode {
     }
 
     /// The number.
+    ///
+    /// # Examples
+    ///
+    /// See [`CloseFrame`].
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
@@ -109,6 +123,15 @@ pub struct CloseFrame {
 impl CloseFrame {
     /// A Close with a code and a reason, which may be empty. A reason of more than 123 bytes is cut after the last
     /// character that fits: a frame has no room for more, and closing must not fail for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{CloseCode, CloseFrame};
+    ///
+    /// let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, &"too slow, ".repeat(20));
+    /// assert_eq!(frame.reason().len(), 123);
+    /// ```
     #[must_use]
     pub fn new(code: CloseCode, reason: &str) -> Self {
         let end = reason.floor_char_boundary_at(MAX_REASON);
@@ -116,12 +139,20 @@ impl CloseFrame {
     }
 
     /// The status code.
+    ///
+    /// # Examples
+    ///
+    /// See [`CloseFrame`].
     #[must_use]
     pub const fn code(&self) -> CloseCode {
         self.code
     }
 
     /// The reason; empty if none was given.
+    ///
+    /// # Examples
+    ///
+    /// See [`CloseFrame`].
     #[must_use]
     pub const fn reason(&self) -> &str {
         &self.reason
@@ -132,6 +163,17 @@ impl CloseFrame {
     /// # Errors
     ///
     /// One byte, a code that may not travel, a reason that is not UTF-8.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{CloseCode, CloseFrame, ProtocolError};
+    ///
+    /// assert_eq!(CloseFrame::decode(b"")?, None);
+    /// assert_eq!(CloseFrame::decode(b"\x03\xE8bye")?, Some(CloseFrame::new(CloseCode::NORMAL, "bye")));
+    /// assert_eq!(CloseFrame::decode(b"\x03"), Err(ProtocolError::CloseTooShort));
+    /// # Ok::<(), ProtocolError>(())
+    /// ```
     pub fn decode(payload: &[u8]) -> Result<Option<Self>, ProtocolError> {
         let (code, reason) = match payload {
             [] => return Ok(None),
@@ -144,6 +186,14 @@ impl CloseFrame {
     }
 
     /// The payload of the Close frame that says this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{CloseCode, CloseFrame};
+    ///
+    /// assert_eq!(CloseFrame::new(CloseCode::NORMAL, "bye").encode(), b"\x03\xE8bye");
+    /// ```
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut payload = self.code.get().to_be_bytes().to_vec();

@@ -64,6 +64,14 @@ impl Default for Deflate {
 
 impl Deflate {
     /// The defaults.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Deflate;
+    ///
+    /// assert_eq!(Deflate::new(), Deflate::new().level(6).threshold(1024));
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -80,6 +88,15 @@ impl Deflate {
 
     /// How hard the compressor tries, 0 (not at all) to 9; a larger number counts as 9. Default 6. It is ours alone: the peer is
     /// not told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, Deflate};
+    ///
+    /// let config = Config::new().deflate(Deflate::new().level(1)); // quick, and not so small
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn level(mut self, level: u32) -> Self {
         self.level = if level > 9 { 9 } else { level };
@@ -88,6 +105,15 @@ impl Deflate {
 
     /// Messages of fewer bytes go out as they are (default 1 KiB): of a short one compression saves little, and it costs
     /// microseconds. It is ours alone: the peer is not told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, Deflate};
+    ///
+    /// let config = Config::new().deflate(Deflate::new().threshold(200)); // shorter ones go out as they are
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn threshold(mut self, bytes: usize) -> Self {
         self.threshold = bytes;
@@ -98,6 +124,15 @@ impl Deflate {
     ///
     /// `false` compresses better where messages are alike. A server that keeps its context holds some 300 KiB for each
     /// connection that has sent a compressed message, and its client up to 32 KiB.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, Deflate};
+    ///
+    /// let config = Config::new().deflate(Deflate::new().server_no_context_takeover(false)); // a ticker, each message like the last
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn server_no_context_takeover(mut self, yes: bool) -> Self {
         self.params.server_no_context_takeover = yes;
@@ -106,6 +141,15 @@ impl Deflate {
 
     /// Whether the client is to forget each message before it compresses the next (RFC 7692, section 7.1.1.2; default yes).
     /// The costs are those of the [other direction](Self::server_no_context_takeover), with the sides exchanged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, Deflate};
+    ///
+    /// let config = Config::new().deflate(Deflate::new().client_no_context_takeover(false)); // the client says much the same, too
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn client_no_context_takeover(mut self, yes: bool) -> Self {
         self.params.client_no_context_takeover = yes;
@@ -114,6 +158,18 @@ impl Deflate {
 
     /// Base-2 logarithm of the window in which the server may look back (RFC 7692, section 7.1.2.1): 8 to 15, default 15; other numbers
     /// count as the nearest of these.
+    ///
+    /// zlib has no compressor for 8. It need not: with 9 its references go back by at most 250 bytes (the window less the 262 that it
+    /// wants to see ahead), so that one meets 8 too, and is what is used.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, Deflate};
+    ///
+    /// let config = Config::new().deflate(Deflate::new().server_max_window_bits(10)); // 1 KiB to look back in
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn server_max_window_bits(mut self, bits: u8) -> Self {
         self.params.server_max_window_bits = window_bits(bits);
@@ -122,6 +178,15 @@ impl Deflate {
 
     /// Base-2 logarithm of the window in which the client may look back (RFC 7692, section 7.1.2.2): 8 to 15, default 15; other numbers
     /// count as the nearest of these.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{Config, Deflate};
+    ///
+    /// let config = Config::new().deflate(Deflate::new().client_max_window_bits(9)); // 512 bytes to look back in
+    /// # drop(config);
+    /// ```
     #[must_use]
     pub const fn client_max_window_bits(mut self, bits: u8) -> Self {
         self.params.client_max_window_bits = window_bits(bits);

@@ -79,6 +79,16 @@ pub enum ProtocolError {
 
 impl ProtocolError {
     /// The code for our Close frame when we give up over this error (section 7.4.1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::{CloseCode, ProtocolError};
+    ///
+    /// assert_eq!(ProtocolError::InvalidUtf8.close_code(), CloseCode::INVALID_PAYLOAD);
+    /// assert_eq!(ProtocolError::NotMasked.close_code(), CloseCode::PROTOCOL_ERROR);
+    /// assert_eq!(ProtocolError::TooManyFragments { max: 9 }.close_code(), CloseCode::TOO_BIG);
+    /// ```
     #[must_use]
     pub const fn close_code(self) -> CloseCode {
         match self {
@@ -91,6 +101,15 @@ impl ProtocolError {
     }
 
     /// The section of RFC 6455 that has the rule; for [`InvalidDeflate`](Self::InvalidDeflate), of RFC 7692.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::ProtocolError;
+    ///
+    /// assert_eq!(ProtocolError::NotMasked.section(), "5.1");
+    /// assert_eq!(ProtocolError::InvalidDeflate.section(), "7.2.2");
+    /// ```
     #[must_use]
     pub const fn section(self) -> &'static str {
         match self {

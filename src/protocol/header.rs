@@ -24,6 +24,10 @@ pub enum Role {
 
 impl Role {
     /// The role of the other end.
+    ///
+    /// # Examples
+    ///
+    /// See [`Role`].
     #[must_use]
     pub const fn peer(self) -> Self {
         match self {
@@ -62,6 +66,10 @@ pub enum OpCode {
 
 impl OpCode {
     /// Whether this is a control frame: at most 125 bytes, never in fragments (section 5.5).
+    ///
+    /// # Examples
+    ///
+    /// See [`OpCode`].
     #[must_use]
     pub const fn is_control(self) -> bool {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
@@ -145,6 +153,19 @@ impl FrameHeader {
     /// # Errors
     ///
     /// The rule that the header breaks, as soon as the bytes show it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::ProtocolError;
+    /// use unsync_websocket::protocol::FrameHeader;
+    ///
+    /// assert_eq!(FrameHeader::decode(b"\x82")?, None); // more has to come
+    /// let (header, len) = FrameHeader::decode(b"\x82\x7E\x01\x00...")?.expect("it is whole");
+    /// assert_eq!((header.payload_len, len), (256, 4));
+    /// assert_eq!(FrameHeader::decode(b"\x82\x7E\x00\x05"), Err(ProtocolError::LengthNotMinimal));
+    /// # Ok::<(), ProtocolError>(())
+    /// ```
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let [first, rest @ ..] = bytes else {
             return Ok(None);
@@ -193,6 +214,10 @@ impl FrameHeader {
     }
 
     /// The bytes of this header, its length in the shortest form.
+    ///
+    /// # Examples
+    ///
+    /// See [`EncodedHeader`].
     #[must_use]
     pub fn encode(&self) -> EncodedHeader {
         let mut encoded = EncodedHeader { bytes: [0; Self::MAX_LEN], len: 0 };
@@ -250,6 +275,10 @@ pub struct EncodedHeader {
 
 impl EncodedHeader {
     /// The bytes.
+    ///
+    /// # Examples
+    ///
+    /// See [`EncodedHeader`].
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()

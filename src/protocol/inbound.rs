@@ -159,6 +159,10 @@ enum Shown {
 
 impl Inbound {
     /// The receiving side of an endpoint that acts as `role`, at the start of the stream.
+    ///
+    /// # Examples
+    ///
+    /// See [`Inbound`].
     #[must_use]
     pub fn new(role: Role, limits: Limits) -> Self {
         Self {
@@ -186,6 +190,21 @@ impl Inbound {
     ///
     /// The rule that the peer broke. Everything before it has been told of by then; from now on every call returns
     /// the same error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Role;
+    /// use unsync_websocket::protocol::{Event, Inbound, Limits, MessageKind};
+    ///
+    /// let mut inbound = Inbound::new(Role::Client, Limits::default());
+    /// let mut input = &b"\x81\x02hi\x81\x05hel"[..];
+    /// assert_eq!(inbound.receive(&mut input)?, Some(Event::Message(MessageKind::Text)));
+    /// assert_eq!(input, b"\x81\x05hel"); // behind the event
+    /// assert_eq!(inbound.receive(&mut input)?, None);
+    /// assert_eq!(input, b""); // and kept inside
+    /// # Ok::<(), unsync_websocket::ProtocolError>(())
+    /// ```
     pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<Event>, ProtocolError> {
         self.advance(input, None)
     }
@@ -197,6 +216,20 @@ impl Inbound {
     /// # Errors
     ///
     /// As [`receive`](Self::receive); `data` is as it was then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Role;
+    /// use unsync_websocket::protocol::{Event, Inbound, Limits, MessageKind};
+    ///
+    /// let mut inbound = Inbound::new(Role::Client, Limits::default());
+    /// let mut data = b"so far, ".to_vec();
+    /// let event = inbound.receive_into(&mut &b"\x82\x05so go"[..], &mut data)?;
+    /// assert_eq!(event, Some(Event::Message(MessageKind::Binary)));
+    /// assert_eq!(data, b"so far, so go");
+    /// # Ok::<(), unsync_websocket::ProtocolError>(())
+    /// ```
     pub fn receive_into(
         &mut self,
         input: &mut &[u8],
@@ -216,6 +249,10 @@ impl Inbound {
     }
 
     /// The data of the message, or of the Ping or Pong, that the last call told of; empty otherwise.
+    ///
+    /// # Examples
+    ///
+    /// See [`Inbound`].
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         match self.shown {
@@ -226,6 +263,19 @@ impl Inbound {
     }
 
     /// Whether the bytes so far end between two messages: a stream that stops here was not cut inside anything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Role;
+    /// use unsync_websocket::protocol::{Inbound, Limits};
+    ///
+    /// let mut inbound = Inbound::new(Role::Client, Limits::default());
+    /// assert!(inbound.is_between_messages());
+    /// inbound.receive(&mut &b"\x81\x05hel"[..])?;
+    /// assert!(!inbound.is_between_messages()); // a stream that ends here was cut
+    /// # Ok::<(), unsync_websocket::ProtocolError>(())
+    /// ```
     #[must_use]
     pub const fn is_between_messages(&self) -> bool {
         match &self.stage {
@@ -236,6 +286,20 @@ impl Inbound {
     }
 
     /// Forgets the last event's payload, and hands its buffer to whichever connection of the thread needs one next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::Role;
+    /// use unsync_websocket::protocol::{Inbound, Limits};
+    ///
+    /// let mut inbound = Inbound::new(Role::Client, Limits::default());
+    /// inbound.receive(&mut &b"\x81\x02hi"[..])?;
+    /// assert_eq!(inbound.payload(), b"hi");
+    /// inbound.release_memory();
+    /// assert_eq!(inbound.payload(), b"");
+    /// # Ok::<(), unsync_websocket::ProtocolError>(())
+    /// ```
     pub fn release_memory(&mut self) {
         self.forget_shown();
         for buffer in [&mut self.message, &mut self.control] {

@@ -50,6 +50,10 @@ pub struct Mask {
 /// ```
 pub trait MaskingKeys {
     /// The key for the next frame.
+    ///
+    /// # Examples
+    ///
+    /// See [`MaskingKeys`].
     fn next_key(&mut self) -> [u8; 4];
 }
 
@@ -59,12 +63,20 @@ const WORD: usize = 8;
 
 impl Mask {
     /// `key`, at the start of a payload.
+    ///
+    /// # Examples
+    ///
+    /// See [`Mask`].
     #[must_use]
     pub const fn new(key: [u8; 4]) -> Self {
         Self { key }
     }
 
     /// Masks the next `data.len()` bytes of the payload in place.
+    ///
+    /// # Examples
+    ///
+    /// See [`Mask`].
     pub fn apply(&mut self, data: &mut [u8]) {
         let len = data.len();
         let word = self.word();
@@ -79,6 +91,16 @@ impl Mask {
     }
 
     /// Appends the next `from.len()` bytes of the payload to `to`, masked: one pass over the bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::Mask;
+    ///
+    /// let mut wire = vec![0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D];
+    /// Mask::new([0x37, 0xFA, 0x21, 0x3D]).copy(b"Hello", &mut wire);
+    /// assert_eq!(wire[6..], [0x7F, 0x9F, 0x4D, 0x51, 0x58]);
+    /// ```
     pub fn copy(&mut self, from: &[u8], to: &mut Vec<u8>) {
         to.reserve(from.len());
         let word = self.word();

@@ -78,7 +78,7 @@ impl Deflater {
 
 /// The compressed forms of a message that is sent to many: none.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Variants;
+pub(crate) struct Variants {}
 
 impl Variants {
     pub(crate) fn get_or_encode(

@@ -53,12 +53,24 @@ pub struct EncodedFrame {
 
 impl EncodedFrame {
     /// A text message.
+    ///
+    /// # Examples
+    ///
+    /// See [`EncodedFrame`].
     #[must_use]
     pub fn text(text: &str) -> Self {
         Self::new(MessageKind::Text, text.as_bytes())
     }
 
     /// A binary message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::EncodedFrame;
+    ///
+    /// assert_eq!(EncodedFrame::binary(&[1, 2, 3]).as_bytes(), b"\x82\x03\x01\x02\x03");
+    /// ```
     #[must_use]
     pub fn binary(data: &[u8]) -> Self {
         Self::new(MessageKind::Binary, data)
@@ -96,12 +108,20 @@ impl EncodedFrame {
     }
 
     /// The whole frame, as a server sends it that has not agreed on compression.
+    ///
+    /// # Examples
+    ///
+    /// See [`EncodedFrame`].
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The message's data.
+    ///
+    /// # Examples
+    ///
+    /// See [`EncodedFrame`].
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         payload_of(&self.bytes)
@@ -304,18 +324,42 @@ impl Batch {
     }
 
     /// The first piece; never empty.
+    ///
+    /// # Examples
+    ///
+    /// See [`Outbound`].
     #[must_use]
     pub fn first(&self) -> &[u8] {
         self.first.unwritten()
     }
 
     /// Whether there are pieces behind the first.
+    ///
+    /// # Examples
+    ///
+    /// See [`Batch::with_slices`].
     #[must_use]
     pub fn is_vectored(&self) -> bool {
         !self.more.is_empty()
     }
 
     /// Calls `write` with the pieces, at most 16 of them, for a vectored write.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::EncodedFrame;
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    ///
+    /// let mut outbound = Outbound::server();
+    /// outbound.push(MessageKind::Text, b"small");
+    /// outbound.push_frame(&EncodedFrame::binary(&[0; 5000])); // shared, so a piece of its own
+    /// let batch = outbound.take().expect("something waits");
+    /// assert!(batch.is_vectored());
+    /// let written = batch.with_slices(|slices| slices.iter().map(|slice| slice.len()).sum());
+    /// assert_eq!(written, 7 + 5004);
+    /// outbound.put_back(batch, written);
+    /// ```
     pub fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let chunks = std::iter::once(&self.first).chain(&self.more);
@@ -367,12 +411,35 @@ pub(crate) enum Rest {
 
 impl Outbound {
     /// The sending side of a server: frames are not masked (section 5.1).
+    ///
+    /// # Examples
+    ///
+    /// See [`Outbound`].
     #[must_use]
     pub fn server() -> Self {
         Self::new(None)
     }
 
     /// The sending side of a client: each frame is masked with a key of its own (section 5.3).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{MaskingKeys, MessageKind, Outbound};
+    ///
+    /// struct Fixed; // for a test; predictable, so never for a network
+    ///
+    /// impl MaskingKeys for Fixed {
+    ///     fn next_key(&mut self) -> [u8; 4] {
+    ///         [0x37, 0xFA, 0x21, 0x3D]
+    ///     }
+    /// }
+    ///
+    /// let mut outbound = Outbound::client(Box::new(Fixed));
+    /// outbound.push(MessageKind::Text, b"Hello");
+    /// let wire = outbound.take().expect("something waits");
+    /// assert_eq!(wire.first(), b"\x81\x85\x37\xFA\x21\x3D\x7F\x9F\x4D\x51\x58"); // as in section 5.7
+    /// ```
     #[must_use]
     pub fn client(keys: Box<dyn MaskingKeys>) -> Self {
         Self::new(Some(keys))
@@ -404,6 +471,17 @@ impl Outbound {
 
     /// Payload bytes of the longest fragment (default 64 KiB), and the mark in bytes below which there
     /// [`has_room`](Self::has_room) (default 64 KiB).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    ///
+    /// let mut outbound = Outbound::server().with_sizes(3, 64 << 10);
+    /// outbound.push(MessageKind::Text, b"Hello");
+    /// let wire = outbound.take().expect("something waits");
+    /// assert_eq!(wire.first(), b"\x01\x03Hel\x80\x02lo"); // in fragments of 3 bytes
+    /// ```
     #[must_use]
     pub const fn with_sizes(mut self, fragment: usize, mark: usize) -> Self {
         self.fragment = if fragment == 0 { 1 } else { fragment };
@@ -412,6 +490,10 @@ impl Outbound {
     }
 
     /// Whether a message may still be sent: not after our Close.
+    ///
+    /// # Examples
+    ///
+    /// See [`has_room`](Self::has_room).
     #[must_use]
     pub const fn is_open(&self) -> bool {
         matches!(self.closing, Closing::Open)
@@ -423,18 +505,40 @@ impl Outbound {
     }
 
     /// Whether the outbox takes another message: less than the mark is queued. Any message fits an empty outbox.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    ///
+    /// let mut outbound = Outbound::server().with_sizes(64 << 10, 10);
+    /// assert!(outbound.is_empty());
+    /// outbound.push(MessageKind::Text, b"a message");
+    /// assert_eq!((outbound.queued(), outbound.is_empty()), (11, false));
+    /// assert!(!outbound.has_room()); // above the mark of 10 bytes
+    /// outbound.close(None);
+    /// assert!(!outbound.is_open());
+    /// ```
     #[must_use]
     pub const fn has_room(&self) -> bool {
         self.queued < self.mark || self.queued == 0
     }
 
     /// Bytes that wait to be written, headers included.
+    ///
+    /// # Examples
+    ///
+    /// See [`has_room`](Self::has_room).
     #[must_use]
     pub const fn queued(&self) -> usize {
         self.queued
     }
 
     /// Whether nothing waits: no frame, no Pong, no Close, no message half written.
+    ///
+    /// # Examples
+    ///
+    /// See [`has_room`](Self::has_room).
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.queued == 0
@@ -445,6 +549,17 @@ impl Outbound {
 
     /// Queues a message, compressed if that was agreed on and pays; in fragments, if it is long then. Does nothing after
     /// [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    ///
+    /// let mut outbound = Outbound::server();
+    /// outbound.push(MessageKind::Text, b"Hello");
+    /// outbound.push(MessageKind::Binary, b"");
+    /// assert_eq!(outbound.take().expect("both wait").first(), b"\x81\x05Hello\x82\x00");
+    /// ```
     pub fn push(&mut self, kind: MessageKind, payload: &[u8]) {
         let deflater = self.deflater.as_mut().filter(|deflater| deflater.wants(payload.len()));
         match deflater.filter(|_| matches!(self.closing, Closing::Open)).and_then(|it| it.deflate(payload)) {
@@ -464,6 +579,16 @@ impl Outbound {
     }
 
     /// Queues a message as it is; in fragments, if it is long. Does nothing after [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    ///
+    /// let mut outbound = Outbound::server();
+    /// outbound.push_uncompressed(MessageKind::Text, b"a secret");
+    /// assert_eq!(outbound.take().expect("it waits").first(), b"\x81\x08a secret");
+    /// ```
     pub fn push_uncompressed(&mut self, kind: MessageKind, payload: &[u8]) {
         self.fragments(kind, false, payload);
     }
@@ -492,6 +617,10 @@ impl Outbound {
     }
 
     /// Queues a message that is encoded already. Does nothing after [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// See [`Batch::with_slices`].
     pub fn push_frame(&mut self, frame: &EncodedFrame) {
         if !self.is_open() {
             return;
@@ -514,12 +643,27 @@ impl Outbound {
     }
 
     /// Queues a Ping; of its payload, the first 125 bytes. Does nothing after [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::Outbound;
+    ///
+    /// let mut outbound = Outbound::server();
+    /// outbound.ping(b"?");
+    /// outbound.pong(b"!"); // asked for by nobody
+    /// assert_eq!(outbound.take().expect("both wait").first(), b"\x89\x01?\x8A\x01!");
+    /// ```
     pub fn ping(&mut self, payload: &[u8]) {
         self.control(OpCode::Ping, payload);
     }
 
     /// Queues a Pong that nobody asked for (section 5.5.3); of its payload, the first 125 bytes. Does nothing
     /// after [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// See [`ping`](Self::ping).
     pub fn pong(&mut self, payload: &[u8]) {
         self.control(OpCode::Pong, payload);
     }
@@ -532,6 +676,19 @@ impl Outbound {
 
     /// Answers a Ping. While the outbox has room the Pong goes in; else it waits in a slot for the next frame
     /// boundary, and a newer one takes its place (section 5.5.3). Does nothing after [`close`](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    ///
+    /// let mut outbound = Outbound::server().with_sizes(64 << 10, 1);
+    /// outbound.push(MessageKind::Text, b"full now");
+    /// outbound.answer_ping(b"1");
+    /// outbound.answer_ping(b"2");
+    /// // Only the newest is answered, before what has not begun.
+    /// assert_eq!(outbound.take().expect("it waits").first(), b"\x8A\x012");
+    /// ```
     pub fn answer_ping(&mut self, payload: &[u8]) {
         if !self.is_open() {
             return;
@@ -544,6 +701,10 @@ impl Outbound {
     }
 
     /// Queues our Close, after everything accepted so far. Only the first one counts.
+    ///
+    /// # Examples
+    ///
+    /// See [`Outbound`].
     pub fn close(&mut self, frame: Option<&CloseFrame>) {
         if self.is_open() {
             let payload = frame.map(CloseFrame::encode).unwrap_or_default();
@@ -553,6 +714,18 @@ impl Outbound {
 
     /// Drops everything that has not begun, and queues our Close right behind the frame that has. If another Close
     /// waits already, this one takes its place; if one has been handed out, none follows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    /// use unsync_websocket::{CloseCode, CloseFrame};
+    ///
+    /// let mut outbound = Outbound::server();
+    /// outbound.push(MessageKind::Text, b"never read");
+    /// outbound.close_now(Some(&CloseFrame::new(CloseCode::TRY_AGAIN_LATER, "")));
+    /// assert_eq!(outbound.take().expect("the Close").first(), b"\x88\x02\x03\xF5");
+    /// ```
     pub fn close_now(&mut self, frame: Option<&CloseFrame>) {
         if self.is_close_sent() {
             return;
@@ -594,6 +767,10 @@ impl Outbound {
     /// it lies has to go on first, or while a batch is out.
     ///
     /// The batch has to be [put back](Self::put_back), with the count of bytes that were written.
+    ///
+    /// # Examples
+    ///
+    /// See [`Outbound`].
     #[must_use]
     pub fn take(&mut self) -> Option<Batch> {
         if self.lent != Lent::Nothing {
@@ -644,6 +821,18 @@ impl Outbound {
     }
 
     /// Takes back what [`take`](Self::take) handed out, of which `written` bytes have gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::{MessageKind, Outbound};
+    ///
+    /// let mut outbound = Outbound::server();
+    /// outbound.push(MessageKind::Text, b"Hello");
+    /// let batch = outbound.take().expect("something waits");
+    /// outbound.put_back(batch, 4); // the stream took four bytes
+    /// assert_eq!(outbound.take().expect("the rest").first(), b"llo");
+    /// ```
     pub fn put_back(&mut self, batch: Batch, written: usize) {
         let lent = std::mem::replace(&mut self.lent, Lent::Nothing);
         let Batch { first, mut more } = batch;

@@ -30,6 +30,10 @@ pub struct Utf8Validator {
 
 impl Utf8Validator {
     /// A validator at the start of a text.
+    ///
+    /// # Examples
+    ///
+    /// See [`Utf8Validator`].
     #[must_use]
     pub const fn new() -> Self {
         Self { cut: [0; 3], cut_len: 0 }
@@ -40,6 +44,10 @@ impl Utf8Validator {
     /// # Errors
     ///
     /// [`ProtocolError::InvalidUtf8`] if no continuation can make the text valid.
+    ///
+    /// # Examples
+    ///
+    /// See [`Utf8Validator`].
     pub fn push(&mut self, mut piece: &[u8]) -> Result<(), ProtocolError> {
         while self.cut_len > 0 {
             let [next, rest @ ..] = piece else { return Ok(()) };
@@ -61,6 +69,17 @@ impl Utf8Validator {
     /// # Errors
     ///
     /// [`ProtocolError::InvalidUtf8`] if it ends inside a character.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use unsync_websocket::protocol::Utf8Validator;
+    ///
+    /// let mut text = Utf8Validator::new();
+    /// text.push(b"\xE2\x82")?; // might become a euro sign
+    /// assert!(text.finish().is_err());
+    /// # Ok::<(), unsync_websocket::ProtocolError>(())
+    /// ```
     pub fn finish(&self) -> Result<(), ProtocolError> {
         if self.cut_len == 0 { Ok(()) } else { Err(ProtocolError::InvalidUtf8) }
     }

@@ -43,16 +43,34 @@ pub struct TokioStream<T> {
 
 impl<T> TokioStream<T> {
     /// Wraps a stream.
+    ///
+    /// # Examples
+    ///
+    /// See [`TokioStream`].
     pub const fn new(inner: T) -> Self {
         Self { inner }
     }
 
     /// The stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let stream = unsync_websocket::TokioStream::new("anything");
+    /// assert_eq!(*stream.get_ref(), "anything");
+    /// ```
     pub const fn get_ref(&self) -> &T {
         &self.inner
     }
 
     /// The stream again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let stream = unsync_websocket::TokioStream::new("anything");
+    /// assert_eq!(stream.into_inner(), "anything");
+    /// ```
     pub fn into_inner(self) -> T {
         self.inner
     }

@@ -187,6 +187,35 @@ async function duel(browser) {
     assert.ok(timely > samples.length / 2, `${timely} of ${samples.length} within two ticks`);
   });
 
+  await step("our own ship is drawn ahead of what was told, and the others' behind", async () => {
+    const { id } = named(await players(ann), ANN);
+    // In the middle of the field, so that no edge is in the way.
+    const back = named(await players(ann), ANN).x > 960 ? "KeyA" : "KeyD";
+    const onwards = back === "KeyD" ? 1 : -1;
+    await ann.keyboard.down(back);
+    await pause(500);
+    // How far from where it was told to be is it drawn? Asked between two pictures, so some answers are of an older one.
+    const far = (page) => page.evaluate(([ship, sign]) => {
+      return (battle.drawn(ship).x - battle.players().find((it) => it.id === ship).x) * sign;
+    }, [id, onwards]);
+    const [ours, theirs] = [[], []];
+    for (let sample = 0; sample < 8; sample += 1) {
+      ours.push(await far(ann));
+      theirs.push(await far(bob));
+    }
+    await ann.keyboard.up(back);
+    const middle = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
+    assert.ok(middle(ours) > 0, `ours is drawn ${ours} ahead`);
+    assert.ok(middle(theirs) < 0, `theirs is drawn ${theirs} ahead`);
+    // At rest, nothing is foreseen.
+    await until("it rests", async () => {
+      const before = named(await players(ann), ANN);
+      await pause(200);
+      return before.x === named(await players(ann), ANN).x;
+    });
+    assert.ok(Math.abs(await far(ann)) < 0.1);
+  });
+
   await step("a score rises after a hit, for both", async () => {
     await hunt(ann, ANN, BOB, async () => (await scoreOf(ann, ANN)) > 0);
     await shoot(ann, "battle-hit");
@@ -356,7 +385,48 @@ async function away(browser) {
   await ann.context().close();
 }
 
+// --- A compressed battle ----------------------------------------------------------------------------------------------
+
+/** What a server with these options sends in 60 ticks to a page that watches five bots, and what was agreed on. */
+async function traffic(browser, ...options) {
+  const house = await startServer(binary, "--listen", "127.0.0.1:0", "--bots", "5", ...options);
+  const network = await startNetwork(house.url);
+  const complaints = [];
+  const context = await browser.newContext(DESK);
+  const page = await context.newPage();
+  const session = await context.newCDPSession(page);
+  await session.send("Network.enable");
+  let extensions;
+  session.on("Network.webSocketHandshakeResponseReceived", ({ response }) => {
+    extensions = response.headers["Sec-WebSocket-Extensions"] ?? "none";
+  });
+  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.stack}`));
+  await page.goto(network.url);
+  await until("five bots fly", async () => (await players(page)).length === 5);
+  const [bytes, from] = [network.received(), (await state(page)).tick];
+  await until("60 ticks have passed", async () => (await state(page)).tick >= from + 60);
+  const ticks = (await state(page)).tick - from;
+  const each = (network.received() - bytes) / ticks;
+  assert.deepEqual(complaints, []);
+  await context.close();
+  network.close();
+  await interrupt(house);
+  return { extensions, each };
+}
+
+async function compressed(browser) {
+  await step("a browser agrees on compression, and a battle takes fewer bytes", async () => {
+    const plain = await traffic(browser);
+    const small = await traffic(browser, "--deflate");
+    assert.equal(plain.extensions, "none");
+    assert.match(small.extensions, /^permessage-deflate/);
+    console.log(`bytes a tick: ${plain.each.toFixed(1)} plain, ${small.each.toFixed(1)} with ${small.extensions}`);
+    assert.ok(small.each < plain.each * 0.9);
+  });
+}
+
 await withBrowser(executablePath, async (browser) => {
+  await compressed(browser);
   await away(browser);
   await duel(browser);
   await melee(browser);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import path from "node:path";
-import { openPage, startServer, step, until, withBrowser } from "./kit.js";
+import { interrupt, openPage, startServer, step, until, withBrowser } from "./kit.js";
 
 const [binary, executablePath, screenshots] = process.argv.slice(2);
 const WINDOW = { viewport: { width: 800, height: 500 } };
@@ -18,7 +18,8 @@ const hears = (page, ...line) => until(`${line} is heard`, async () => {
 });
 
 await withBrowser(executablePath, async (browser) => {
-  const { url, server, exited } = await startServer(binary, "127.0.0.1:0");
+  const house = await startServer(binary, "127.0.0.1:0");
+  const { url } = house;
   const complaints = [];
   const ann = await openPage(browser, `${url}kitchen`, complaints, WINDOW);
   const bob = await openPage(browser, `${url}kitchen`, complaints, WINDOW);
@@ -52,7 +53,33 @@ await withBrowser(executablePath, async (browser) => {
     await hears(ann, "<b>Bob</b> has left.");
   });
 
-  await step("the browser had nothing to complain of", () => assert.deepEqual(complaints, []));
-  server.kill("SIGTERM");
-  await exited;
+  await step("who talks without taking breath is not heard, and told so; after a while it is", async () => {
+    await eve.evaluate(() => {
+      for (let word = 1; word <= 12; word += 1) {
+        document.querySelector("#words").value = `word ${word}`;
+        document.querySelector("#say").requestSubmit();
+      }
+    });
+    await hears(eve, "Not so fast: that was not heard.");
+    await until("Eve is out of breath no more", async () => {
+      await say(eve, "slowly, then");
+      return (await heard(eve)).some(([who, words]) => who === "Eve" && words === "slowly, then");
+    });
+    const words = (await heard(eve)).filter(([who, it]) => who === "Eve" && /^word/.test(it)).map(([, it]) => it);
+    assert.deepEqual(words, [1, 2, 3, 4, 5, 6, 7, 8].map((word) => `word ${word}`));
+  });
+
+  await step("Ctrl-C closes all connections, and the pages say why", async () => {
+    await interrupt(house);
+    // Before they have tried again.
+    await Promise.all([ann, eve].map((page) => until("the page says so", async () => {
+      return await page.textContent("#state") === "the chat ends; trying again";
+    })));
+    assert.deepEqual(house.log, [], "nothing went wrong with any connection");
+  });
+
+  await step("the browser had nothing to complain of", () => {
+    // While nobody listens there any more, it may.
+    assert.deepEqual(complaints.filter((line) => !line.includes("ERR_CONNECTION_REFUSED")), []);
+  });
 });

@@ -57,12 +57,14 @@ export async function interrupt({ server, exited, log }) {
   assert.ok(performance.now() - begun < 5000, "within the close deadline");
 }
 
-/** A way to a server that can be cut. */
+/** A way to a server that can be cut, and that counts the bytes which come back along it. */
 export async function startNetwork(url) {
   const { port, hostname } = new URL(url);
   const open = new Set();
+  let received = 0;
   const way = net.createServer((near) => {
     const far = net.connect(Number(port), hostname);
+    far.on("data", (bytes) => { received += bytes.length; });
     for (const [one, other] of [[near, far], [far, near]]) {
       open.add(one);
       one.pipe(other);
@@ -74,6 +76,7 @@ export async function startNetwork(url) {
   await once(way, "listening");
   return {
     url: `http://127.0.0.1:${way.address().port}/`,
+    received: () => received,
     cut: () => { for (const socket of open) socket.destroy(); },
     close: () => { way.close(); for (const socket of open) socket.destroy(); },
   };

@@ -13,6 +13,8 @@
 
 mod answers;
 mod deadline;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod driver;
 mod fields;
 mod limits;
@@ -21,6 +23,7 @@ mod open;
 mod ours;
 mod random;
 mod refusals;
+mod section_4_1;
 mod server;
 #[path = "../handshake/wire.rs"]
 mod wire;

@@ -17,13 +17,13 @@ use unsync_websocket::{
 type Queue = Rc<RefCell<VecDeque<Option<u8>>>>;
 
 /// One end of a pipe; reads up to `step` bytes at once.
-struct End {
+pub(crate) struct End {
     from: Queue,
     to: Queue,
     step: usize,
 }
 
-fn pipe(step: usize) -> (End, End) {
+pub(crate) fn pipe(step: usize) -> (End, End) {
     let (one, two) = (Queue::default(), Queue::default());
     let ours = End { from: Rc::clone(&one), to: Rc::clone(&two), step };
     (ours, End { from: two, to: one, step })
@@ -66,7 +66,8 @@ impl AsyncWrite for End {
     }
 }
 
-async fn echo(mut server: WebSocket<End>) -> Error {
+/// Sends back all it gets, until the end.
+pub(crate) async fn echo(mut server: WebSocket<End>) -> Error {
     loop {
         match server.receiver.receive().await {
             Ok(Incoming::Message(message)) => server.sender.send(message).await.unwrap(),

@@ -1,4 +1,8 @@
-//! The library's connections over the kit's streams.
+//! The library's connections: over the kit's streams, and for what is said over real sockets, too, over any.
+//!
+//! * [`talk`]: a whole conversation between two ends (T5, T21).
+//! * [`closing`]: all the ways in which a connection is closed (T20).
+//! * [`cancel`]: receives and sends that are dropped half way (T23, T24).
 #![allow(
     dead_code,
     unreachable_pub,
@@ -8,8 +12,14 @@
 )]
 
 pub mod agree;
+pub mod cancel;
+pub mod closing;
 pub mod talk;
 
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_io::{AsyncRead, AsyncWrite};
 use unsync_websocket::{Config, Error, Incoming, Message, NoTimer, Role, WebSocket};
 
 use super::kit::choices::Chooser;
@@ -20,6 +30,24 @@ use super::kit::sim::Sim;
 use super::kit::slow::{self, Event};
 
 pub type Socket = WebSocket<SimStream>;
+
+/// What a connection goes over.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Stream for T {}
+
+/// A part of a test that runs beside the others, for whichever executor the test has; and its name.
+pub type Task = (&'static str, Pin<Box<dyn Future<Output = ()>>>);
+
+pub fn task(name: &'static str, future: impl Future<Output = ()> + 'static) -> Task {
+    (name, Box::pin(future))
+}
+
+pub fn spawn_all(sim: &Sim, tasks: Vec<Task>) {
+    for (name, task) in tasks {
+        sim.spawn(name, task);
+    }
+}
 
 /// End 0 is the server, end 1 the client.
 pub const ROLES: [Role; 2] = [Role::Server, Role::Client];

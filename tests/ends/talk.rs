@@ -4,17 +4,17 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use futures_lite::future::zip;
-use unsync_websocket::{Config, Incoming, Receiver, Sender};
+use unsync_websocket::{Config, Incoming, Receiver, Sender, WebSocket};
 
 use super::super::kit::choices::Chooser;
 use super::super::kit::cut::yield_now;
 use super::super::kit::ledger::{self, Ledger, Sent};
-use super::super::kit::net::{self, SimNet, SimStream};
-use super::super::kit::runs::{Shared, shared};
+use super::super::kit::net::{self, SimNet};
+use super::super::kit::runs::Shared;
 use super::super::kit::sim::{Outcome, Sim};
 use super::super::kit::slow::Event;
 use super::super::kit::{signal::Signal, wire};
-use super::{FROM, enter, pair};
+use super::{FROM, Stream, Task, enter, pair, spawn_all, task};
 
 /// What the conversation is like.
 #[derive(Clone, Debug)]
@@ -31,8 +31,17 @@ pub struct Talk {
     pub receive_data: [bool; 2],
     /// Whether the client's sender is dropped as soon as it has nothing to send.
     pub drop_sender: bool,
-    /// Both streams stand still until the clock's first second.
+    /// Both streams stand still until the clock's first second. (Only the kit's do.)
     pub stalled: bool,
+}
+
+/// What the two ends note while they talk.
+#[derive(Default)]
+pub struct Notes {
+    /// What either end sends.
+    books: [Shared<Ledger>; 2],
+    /// Pongs that either end received.
+    pongs: [Rc<Cell<usize>>; 2],
 }
 
 /// What came of it.
@@ -61,7 +70,7 @@ struct Part {
 }
 
 impl Part {
-    async fn send(&self, mut sender: Sender<SimStream>) {
+    async fn send<T: Stream>(&self, mut sender: Sender<T>) {
         for (id, len) in self.lengths.iter().enumerate() {
             for _ in 0..self.pings {
                 sender.ping(b"still there?").await.unwrap();
@@ -86,7 +95,7 @@ impl Part {
         }
     }
 
-    async fn receive(&self, mut receiver: Receiver<SimStream>) {
+    async fn receive<T: Stream>(&self, mut receiver: Receiver<T>) {
         let mut data = Vec::new();
         let mut count = 0;
         let error = loop {
@@ -156,8 +165,7 @@ impl Talk {
     /// When it does not come to its end, or anything is lost on the way.
     pub fn run(&self, sim: &Sim, net: net::Config, configs: [Config; 2]) -> Talked {
         let (net, sockets) = pair(sim, net, configs);
-        let books = [shared(Ledger::default()), shared(Ledger::default())];
-        let pongs: [Rc<Cell<usize>>; 2] = Default::default();
+        let notes = Notes::default();
         if self.stalled {
             net.stall(0, true);
             net.stall(1, true);
@@ -168,6 +176,24 @@ impl Talk {
                 net.stall(1, false);
             });
         }
+        spawn_all(sim, self.tasks(sockets, sim.choices(), &notes));
+        let outcome = sim.run();
+        let seconds = u64::from(self.stalled);
+        assert_eq!(outcome.elapsed.as_secs_f64(), seconds as f64, "something waited for an alarm");
+        self.check(&notes);
+        self.check_wire(&net);
+        let pongs = notes.pongs();
+        Talked { outcome, net, pongs }
+    }
+
+    /// The conversation, to be run to its end and then [`check`](Self::check)ed.
+    pub fn tasks<T: Stream>(
+        &self,
+        sockets: [WebSocket<T>; 2],
+        choices: &Chooser,
+        notes: &Notes,
+    ) -> Vec<Task> {
+        let mut tasks = Vec::new();
         for (end, socket) in sockets.into_iter().enumerate() {
             let part = Rc::new(Part {
                 end,
@@ -176,61 +202,66 @@ impl Talk {
                 pings: self.pings[end],
                 receive_data: self.receive_data[end],
                 drop_sender: self.drop_sender,
-                books: [books[end].clone(), books[1 - end].clone()],
+                books: [notes.books[end].clone(), notes.books[1 - end].clone()],
                 got_all: Signal::default(),
                 ended: Signal::default(),
-                pongs: pongs[end].clone(),
-                choices: sim.choices().clone(),
+                pongs: notes.pongs[end].clone(),
+                choices: choices.clone(),
             });
-            self.spawn(sim, part, socket.split());
+            tasks.extend(self.tasks_of(part, socket.split()));
         }
-        let outcome = sim.run();
-        let seconds = u64::from(self.stalled);
-        assert_eq!(outcome.elapsed.as_secs_f64(), seconds as f64, "something waited for an alarm");
-        self.check(&net, &books);
-        Talked { outcome, net, pongs: pongs.map(|pongs| pongs.get()) }
+        tasks
     }
 
-    fn spawn(&self, sim: &Sim, part: Rc<Part>, halves: (Sender<SimStream>, Receiver<SimStream>)) {
+    fn tasks_of<T: Stream>(&self, part: Rc<Part>, halves: (Sender<T>, Receiver<T>)) -> Vec<Task> {
         const NAMES: [[&str; 3]; 2] =
             [["server", "server sends", "server receives"], ["client", "client sends", "client receives"]];
         let end = part.end;
+        let [both, send, receive] = NAMES[end];
         let (sender, receiver) = halves;
         let again = part.clone();
         let sends = async move { part.send(sender).await };
         let receives = async move { again.receive(receiver).await };
         match (self.one_task[end], self.receiver_first[end]) {
-            (true, false) => {
-                sim.spawn(NAMES[end][0], async {
-                    let ((), ()) = zip(sends, receives).await;
-                });
-            }
-            (true, true) => {
-                sim.spawn(NAMES[end][0], async {
-                    let ((), ()) = zip(receives, sends).await;
-                });
-            }
-            (false, false) => {
-                sim.spawn(NAMES[end][1], sends);
-                sim.spawn(NAMES[end][2], receives);
-            }
-            (false, true) => {
-                sim.spawn(NAMES[end][2], receives);
-                sim.spawn(NAMES[end][1], sends);
-            }
+            (true, false) => vec![task(both, async {
+                zip(sends, receives).await;
+            })],
+            (true, true) => vec![task(both, async {
+                zip(receives, sends).await;
+            })],
+            (false, false) => vec![task(send, sends), task(receive, receives)],
+            (false, true) => vec![task(receive, receives), task(send, sends)],
         }
     }
 
-    fn check(&self, net: &SimNet, books: &[Shared<Ledger>; 2]) {
+    /// Everything has arrived.
+    ///
+    /// # Panics
+    ///
+    /// When not.
+    pub fn check(&self, notes: &Notes) {
         for end in 0..2 {
-            let book = books[end].borrow();
+            let book = notes.books[end].borrow();
             book.settle();
             assert_eq!(book.received_count(), self.lengths[end].len());
-            let seen = wire::check_closed(FROM[end], &net.recorded(end));
+        }
+    }
+
+    /// What was on the wire is what was said.
+    fn check_wire(&self, net: &SimNet) {
+        for (end, from) in FROM.into_iter().enumerate() {
+            let seen = wire::check_closed(from, &net.recorded(end));
             assert_eq!(wire::close_code(&seen), Some(1000));
             let pings = seen.events.iter().filter(|event| matches!(event, Event::Ping(_))).count();
             assert_eq!(pings, self.pings[end] * self.lengths[end].len());
             assert!(net.is_dropped(end), "end {end} keeps its stream after the close");
         }
+    }
+}
+
+impl Notes {
+    /// Pongs that either end received.
+    pub fn pongs(&self) -> [usize; 2] {
+        [self.pongs[0].get(), self.pongs[1].get()]
     }
 }

@@ -100,7 +100,7 @@ fn accepting_answers_with_what_was_chosen() {
 #[test]
 fn the_first_fault_of_the_builder_is_answered_and_returned() {
     type Build = fn(ServerRequest<Wire>) -> ServerRequest<Wire>;
-    let cases: [(Build, &str); 6] = [
+    let cases: [(Build, &str); 7] = [
         (
             |request| request.protocol("chat").header("a\r\n", "b"),
             "the client did not offer the subprotocol \"chat\"",
@@ -115,6 +115,10 @@ fn the_first_fault_of_the_builder_is_answered_and_returned() {
         (
             |request| request.header("Sec-WebSocket-Accept", "x"),
             "our header \"Sec-WebSocket-Accept\" may not be sent",
+        ),
+        (
+            |request| request.header("sec-websocket-EXTENSIONS", "permessage-deflate"),
+            "our header \"sec-websocket-EXTENSIONS\" may not be sent",
         ),
     ];
     for (build, expected) in cases {

@@ -116,6 +116,55 @@ fn the_cost_of_a_head_is_linear_byte_by_byte() {
     assert!(best < 2.3, "twice the bytes cost {best:.2} times as much");
 }
 
+/// How many times as long `work` takes with eight times the input: about 8 if its cost is linear, and 64 if it is quadratic. The
+/// best of a few tries.
+pub(crate) fn growth(input: impl Fn(usize) -> Vec<u8>, work: impl Fn(&[u8])) -> f64 {
+    let time = |input: &[u8]| {
+        let once = || {
+            let start = Instant::now();
+            work(input);
+            start.elapsed()
+        };
+        (0..5).map(|_| once()).min().unwrap().as_secs_f64()
+    };
+    let (small, large) = (input(8 << 10), input(64 << 10));
+    (0..3).map(|_| time(&large) / time(&small)).fold(f64::INFINITY, f64::min)
+}
+
+/// Parsers that looked at a list again for each of its members: websocket-extensions (CVE-2020-7662, CVE-2020-7663), ws
+/// (CVE-2021-32640).
+#[test]
+fn cve_2020_7662_and_cve_2021_32640_the_cost_of_a_list_is_linear() {
+    let config = Config::new().max_head(usize::MAX);
+    for (name, begin, piece) in [
+        ("Sec-WebSocket-Extensions", "", "a,"),
+        ("Sec-WebSocket-Extensions", "a", ";b"),
+        ("Sec-WebSocket-Extensions", "a", ";b=c"),
+        ("Sec-WebSocket-Extensions", "a", ";b=\"\\c\""),
+        ("Sec-WebSocket-Extensions", "a;b=\"", "\\c"),
+        ("Sec-WebSocket-Extensions", "a;b=\"", "c"),
+        ("Sec-WebSocket-Extensions", "a;b=\"c\"", "c\""),
+        ("Sec-WebSocket-Extensions", "a", " "),
+        ("Sec-WebSocket-Extensions", "a;b=c", " \t"),
+        ("Sec-WebSocket-Extensions", "", ","),
+        ("Sec-WebSocket-Protocol", "", "a,"),
+        ("Sec-WebSocket-Protocol", "a", " "),
+        ("Sec-WebSocket-Protocol", "", ","),
+        ("Connection", "", "a,"),
+        ("Upgrade", "", ","),
+    ] {
+        let list = |len: usize| {
+            let value = begin.to_owned() + &piece.repeat(len / piece.len());
+            upgrade("/", &format!("{name}: {value}\r\n"))
+        };
+        let best = growth(list, |request| {
+            let (wire, _) = Wire::of(request);
+            let _ = block_on(Server::with_timer(wire, NoTimer).config(config.clone()).accept());
+        });
+        assert!(best < 30.0, "eight times the {name}: {begin}{piece}.. cost {best:.1} times as much");
+    }
+}
+
 #[test]
 fn a_thousand_slow_peers_cost_24_kib_each_at_most_and_leave_nothing() {
     let head = upgrade("/", &format!("X: {}\r\n", "x".repeat(16 << 10)));

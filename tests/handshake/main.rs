@@ -11,10 +11,13 @@
 )]
 
 mod deadline;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod driver;
 mod limits;
 mod origin;
 mod random;
+mod section_4_2;
 mod smuggling;
 #[cfg(feature = "async-io")]
 mod tcp;

@@ -85,6 +85,24 @@ fn table() -> Vec<(&'static str, Vec<u8>, u16)> {
         ("an origin outside ASCII", and("Origin: http://\u{e9}"), 400),
         ("a protocol outside ASCII", and("Sec-WebSocket-Protocol: \u{e9}"), 400),
         ("a protocol that is no token", and("Sec-WebSocket-Protocol: a b"), 400),
+        ("an extension that is no token", and("Sec-WebSocket-Extensions: a b"), 400),
+        ("an extension outside ASCII", and("Sec-WebSocket-Extensions: \u{e9}"), 400),
+        ("an extension with a value", and("Sec-WebSocket-Extensions: a=b"), 400),
+        ("a semicolon and nothing", and("Sec-WebSocket-Extensions: permessage-deflate;"), 400),
+        ("an equals sign and nothing", and("Sec-WebSocket-Extensions: a; b="), 400),
+        ("an empty quoted parameter", and("Sec-WebSocket-Extensions: a; b=\"\""), 400),
+        ("a quoted parameter that is no token", and("Sec-WebSocket-Extensions: a; b=\"c, d\""), 400),
+        ("a quoted parameter without an end", and("Sec-WebSocket-Extensions: a; b=\"c"), 400),
+        (
+            "a quoted parameter without an end, twice",
+            { and("Sec-WebSocket-Extensions: a; b=\"c\r\nSec-WebSocket-Extensions: d\"") },
+            400,
+        ),
+        (
+            "bad extensions behind good ones",
+            { and("Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Extensions: ;") },
+            400,
+        ),
         ("HTTP/1.0", with("HTTP/1.1", "HTTP/1.0"), 505),
         ("HTTP/0.9", b"GET /\r\n\r\n".to_vec(), 400),
         ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), 505),
@@ -203,9 +221,10 @@ fn proper_handshakes_in_unusual_dress_are_taken() {
         ("a length of nothing", and("Content-Length: 0")),
         ("an empty header", and("X:")),
         (
-            "extensions we do not know",
-            and("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"),
+            "extensions we do not know, or did not ask for",
+            and("Sec-WebSocket-Extensions: ,a; b ; c=\"\\d\" , permessage-deflate; client_max_window_bits ,"),
         ),
+        ("a list of no extensions", and("Sec-WebSocket-Extensions:\r\nSec-WebSocket-Extensions: ,")),
         ("bytes from 0x80 on in a value", and("X: \u{e9}\u{ffff}")),
     ] {
         let (wire, seen) = Wire::of(&request);

@@ -26,7 +26,8 @@ pub fn message(payload: &[u8], history: &[u8]) -> Option<Inflated> {
     loop {
         let last = bits.take(1)? == 1;
         let start = window.len();
-        match bits.take(2)? {
+        let kind = bits.take(2)?;
+        match kind {
             0 => stored(&mut bits, &mut window)?,
             1 => codes(&mut bits, &mut window, reachable, &fixed_lengths(), &[5; 30], &mut inflated)?,
             2 => {
@@ -39,7 +40,7 @@ pub fn message(payload: &[u8], history: &[u8]) -> Option<Inflated> {
         if last {
             inflated.final_blocks += 1;
             // The stream ends; another may begin at the next byte, which cannot refer to this one.
-            bits.to_byte();
+            bits.skip_to_byte();
             reachable = 0;
             match (bits.at / 8).cmp(&payload.len()) {
                 Ordering::Less => {}
@@ -48,6 +49,11 @@ pub fn message(payload: &[u8], history: &[u8]) -> Option<Inflated> {
             }
         }
         if bits.at == bytes.len() * 8 {
+            // What its sender left out ends an empty stored block; where a longer one swallows it, the message was cut.
+            let is_empty_stored = kind == 0 && window.len() == start;
+            if !is_empty_stored {
+                return None;
+            }
             break;
         }
     }
@@ -72,7 +78,7 @@ impl Bits<'_> {
         Some(value)
     }
 
-    fn to_byte(&mut self) {
+    fn skip_to_byte(&mut self) {
         self.at = self.at.div_ceil(8) * 8;
     }
 
@@ -113,7 +119,7 @@ impl Code {
 }
 
 fn stored(bits: &mut Bits<'_>, window: &mut Vec<u8>) -> Option<()> {
-    bits.to_byte();
+    bits.skip_to_byte();
     let (len, complement) = (bits.take(16)?, bits.take(16)?);
     if len != !complement & 0xFFFF {
         return None;
@@ -211,7 +217,7 @@ fn codes(
                 let len = base + bits.take(extra)?;
                 let symbol = bits.symbol(&distances)?;
                 let extra = (symbol / 2).saturating_sub(1);
-                let base = if symbol < 4 { symbol + 1 } else { (2 + symbol % 2 << extra) + 1 };
+                let base = if symbol < 4 { symbol + 1 } else { ((2 + symbol % 2) << extra) + 1 };
                 let distance = base + bits.take(extra)?;
                 if symbol > 29 || distance > reachable + window.len() - start {
                     return None;

@@ -29,7 +29,7 @@ pub enum Model {
     KeepLast,
     /// async-io: one slot a direction; a new waker replaces the old one, which is woken inside the poll.
     ReplaceAndWake,
-    /// async-net: as `KeepLast`, and an operation that succeeds unregisters whoever was registered.
+    /// async-net: as `KeepLast`, and a read, write or flush that succeeds unregisters whoever was registered.
     DropOnSuccess,
     /// As `KeepLast`, but wakers are woken from inside polls, the caller's own too.
     WakeInline,
@@ -590,7 +590,7 @@ impl NetCore {
             self.progress.set(self.progress.get() + 1);
         }
         self.forget(state, end, direction, waker);
-        if self.config.model == Model::DropOnSuccess && matches!(op, Op::Read | Op::Write) {
+        if self.config.model == Model::DropOnSuccess && op != Op::Close {
             let dropped = state.ends[end].slots[direction.index()].registered.take();
             drop(dropped);
         }

@@ -63,7 +63,8 @@ impl AsyncRead for Script {
         if self.pause(0, cx) {
             return Poll::Pending;
         }
-        let end = self.cuts.iter().copied().find(|cut| *cut > self.at).unwrap_or(self.at);
+        let next = self.cuts.partition_point(|cut| *cut <= self.at);
+        let end = self.cuts.get(next).copied().unwrap_or(self.at);
         let count = (end - self.at).min(buf.len());
         buf[..count].copy_from_slice(&self.bytes[self.at..self.at + count]);
         self.at += count;

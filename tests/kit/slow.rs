@@ -290,8 +290,9 @@ fn faults_of_size(limits: Limits, header: &Header, message: Option<&Message>) ->
     if message.map_or(header.rsv == RSV1, |message| message.compressed) {
         // What cannot be shrunk may have grown.
         let slack = max_message / 8 + 64;
-        max_frame = if max_frame < max_message { max_frame } else { u64::MAX };
-        max_message = max_message.saturating_add(slack);
+        let most = max_message.saturating_add(slack);
+        max_frame = if max_frame < max_message { max_frame } else { most };
+        max_message = most;
     }
     let rules = [
         (frames + 1 > max_fragments, "too many fragments"),

@@ -22,7 +22,7 @@ cd "$copy/tree" || exit 1
 
 # A run that hangs has noticed, too, but slowly: two minutes are enough for each of these tests.
 run_test() {
-    timeout 120 cargo test --quiet --test "$1" -- --exact "$2" >"$copy/log" 2>&1
+    timeout 120 cargo test --quiet --all-features --test "$1" -- --exact "$2" >"$copy/log" 2>&1
 }
 
 bad=0
@@ -48,7 +48,7 @@ for patch in "$here"/*.patch; do
     while read -r binary test; do
         count=$((count + 1))
         start=$(date +%s)
-        if ! cargo test --quiet --no-run --test "$binary" >"$copy/log" 2>&1; then
+        if ! cargo test --quiet --all-features --no-run --test "$binary" >"$copy/log" 2>&1; then
             result='NO BUILD'
         elif run_test "$binary" "$test"; then
             if grep -q '1 passed' "$copy/log"; then result=SURVIVED; else result='NO TEST'; fi

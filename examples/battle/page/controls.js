@@ -2,6 +2,7 @@
 
 import { encode, DOWN, LEFT, RIGHT, UP } from "./wire.js";
 import { world } from "./world.js";
+import { hold } from "./ahead.js";
 import { send } from "./net.js";
 
 const TAU = 2 * Math.PI;
@@ -71,7 +72,10 @@ export function steer(ship, toWorld) {
   if (!urgent && !(turned && now - sent.at >= AIM_PACE)) return;
   const commands = [];
   if (turned) commands.push(encode.aim(turn));
-  if (held !== sent.held) commands.push(encode.move(held));
+  if (held !== sent.held) {
+    commands.push(encode.move(held));
+    hold(held, now);
+  }
   if (pulled !== sent.pulled) commands.push(encode.trigger(pulled));
   Object.assign(sent, { held, pulled, turn, at: now });
   send(...commands);
@@ -80,6 +84,7 @@ export function steer(ship, toWorld) {
 /** A new ship knows nothing of the keys held. */
 export function takeOver() {
   Object.assign(sent, { held: 0, pulled: false, turn: null, at: -Infinity });
+  hold(0, performance.now());
   mouse.moved = -Infinity;
 }
 

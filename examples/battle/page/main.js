@@ -4,6 +4,7 @@
 //   world.js     what the server has told, and the moment that is shown
 //   net.js       the connection, opened again when it is lost; tickets, ping
 //   controls.js  keyboard, mouse, thumbs
+//   ahead.js     our own ship, for which we do not wait
 //   scene.js     the picture; effects.js what flies about in it
 //   hud.js       scores, clock, feed, dialogs; sound.js
 //
@@ -101,6 +102,8 @@ window.battle = Object.freeze({
     return frame ? players(frame) : null;
   },
   shots: () => [...(newest()?.shots.values() ?? [])],
+  /** Somebody's ship as it is drawn: our own a little ahead of what was told, others a little behind. */
+  drawn: (id) => ({ ...shown.get(id) }),
   /** Where a place of the arena is on the page, in CSS pixels. */
   toPage,
 });

@@ -2,6 +2,7 @@
 //
 // Without anything that moves, two pictures are the same to the pixel: nothing here goes by the clock alone.
 
+import { ahead } from "./ahead.js";
 import { nose } from "./controls.js";
 import { drawEffects, drawTrails, follow, glow, muzzle, pass, trembling } from "./effects.js";
 import { sounds } from "./sound.js";
@@ -390,7 +391,9 @@ export function draw(now, seconds) {
     const ships = [...at.b.ships.values()];
     shown = new Map(ships.map((ship) => [ship.id, between(at.a.ships.get(ship.id), ship, at.part)]));
     const me = shown.get(world.me);
-    if (me && nose() !== null) me.angle = nose();
+    const place = ahead(now, seconds);
+    // A copy: what was told stays as it was told.
+    if (me) shown.set(me.id, { ...me, ...place, angle: nose() ?? me.angle });
     noticeShots(at.b.shots);
   }
   for (const [id, age] of flashes) flashes.set(id, age + seconds);

@@ -111,7 +111,10 @@ fn deflate(compress: &mut Compress, payload: &[u8]) -> Option<Vec<u8>> {
 /// The compressed forms of a message that is sent to many: one for each window, made when it is first needed. The level is that of
 /// the connection that needs it first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Variants(Rc<OnceCell<Box<[OnceCell<Option<Rc<[u8]>>>; 7]>>>);
+pub(crate) struct Variants(Rc<OnceCell<Box<[Variant; 7]>>>);
+
+/// The frame for one window; `None` where the message did not shrink.
+type Variant = OnceCell<Option<Rc<[u8]>>>;
 
 impl Variants {
     /// What `encode` makes of the compressed form of `payload` that suits a connection with this `deflater`; `None` if that one has to

@@ -105,6 +105,10 @@ fn inflate(
         let left = max.saturating_sub(len).saturating_add(1);
         let step = input.len().saturating_mul(4).clamp(512, STEP).min(left);
         let end = to.len();
+        if to.capacity().saturating_sub(end) < step {
+            // Twice as much, but never for more than a message may have.
+            to.reserve_exact(step.max(len).min(left));
+        }
         to.resize(end.saturating_add(step), 0);
         let space = to.get_mut(end..).unwrap_or_default();
         let ran = run(decompress, input, space);
