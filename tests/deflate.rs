@@ -549,6 +549,36 @@ fn no_allocation_a_message_once_it_runs() {
     }
 }
 
+/// How often a receive of the one compressed message on `wire` lets other tasks run before it has it, or fails.
+fn turns(payload: &[u8]) -> usize {
+    let mut socket = reader(Some(Deflate::new()), slow::raw_frame(From::Client, 0xC2, payload));
+    let mut turns = 0;
+    loop {
+        match block_on(poll_once(socket.receiver.receive())) {
+            None => turns += 1,
+            Some(result) => {
+                result.unwrap();
+                return turns;
+            }
+        }
+    }
+}
+
+/// G10. A message that is all empty final blocks, or all zeros, is inflated in turns: no more than 64 KiB of it, and 256 KiB of what comes
+/// of it, at once.
+#[test]
+fn a_message_that_is_slow_to_inflate_does_not_take_the_thread_for_itself() {
+    let empty_blocks = [3, 0].repeat(512 << 10);
+    let turns_taken = turns(&empty_blocks);
+    assert!(turns_taken >= 16, "{turns_taken} turns");
+    let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+    let mut zeros = Vec::with_capacity(1 << 20);
+    compress.compress_vec(&vec![0; 1 << 20], &mut zeros, flate2::FlushCompress::Sync).unwrap();
+    zeros.truncate(zeros.len() - 4);
+    let turns_taken = turns(&zeros);
+    assert!(turns_taken >= 3, "{turns_taken} turns");
+}
+
 #[test]
 fn a_bomb_costs_the_limit_and_no_more() {
     // 64 MiB of nothing in 64 KiB.

@@ -18,6 +18,7 @@ use crate::protocol::{Deflate, DeflateParams};
 /// | [`handshake_timeout`](Self::handshake_timeout) | 10 s |
 /// | [`close_timeout`](Self::close_timeout) | 5 s |
 /// | [`keepalive`](Self::keepalive) | off; 20 s + 20 s is usual |
+#[cfg_attr(feature = "deflate", doc = "| [`deflate`](Self::deflate) | not offered, and declined |")]
 ///
 /// # Examples
 ///

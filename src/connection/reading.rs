@@ -23,6 +23,8 @@ use crate::protocol::{Event, Inbound, ProtocolError};
 const FRAME_BUDGET: usize = 64;
 /// Bytes after which other tasks get their turn.
 const BYTE_BUDGET: usize = 64 << 10;
+/// What a step of inflating a message counts as, in bytes: the longest takes a millisecond or so.
+const INFLATE_COST: usize = 16 << 10;
 
 pub(crate) struct Reading {
     inbound: Inbound,
@@ -205,7 +207,7 @@ impl Reading {
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        if self.unread.is_empty() {
+        if self.unread.is_empty() && !self.inbound.has_more() {
             return Parsed::NeedMore;
         }
         let mut unread = std::mem::take(&mut self.unread);
@@ -232,12 +234,11 @@ impl Reading {
                 return Parsed::Yield;
             }
             let before = input.len();
-            let event = match data.as_deref_mut() {
-                Some(data) => self.inbound.receive_into(input, data),
-                None => self.inbound.receive(input),
-            };
-            self.budget.spend(before.saturating_sub(input.len()));
+            let inflates = self.inbound.has_more();
+            let event = self.inbound.step(input, data.as_deref_mut());
+            self.budget.spend(if inflates { INFLATE_COST } else { before.saturating_sub(input.len()) });
             match event {
+                Ok(None) if self.inbound.has_more() => {}
                 Ok(None) => return Parsed::NeedMore,
                 Ok(Some(Event::Fragment)) => {}
                 Ok(Some(Event::Ping)) => shared.answer_ping(self.inbound.payload()),

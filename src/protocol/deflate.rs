@@ -260,7 +260,8 @@ thread_local! {
 
 /// What a thread's connections share: whatever keeps nothing from one message to the next.
 struct Codecs {
-    decompress: Cell<Option<Decompress>>,
+    /// In a box, so that a connection has room for it and not much more.
+    decompress: Cell<Option<Box<Decompress>>>,
     /// With their level and window bits, the last used first.
     compress: Cell<Vec<(u32, u8, Compress)>>,
 }
@@ -273,20 +274,21 @@ impl Codecs {
         Self { decompress: Cell::new(None), compress: Cell::new(Vec::new()) }
     }
 
-    /// Lends the thread's decompressor, as new.
-    fn with_decompressor<R>(work: impl FnOnce(&mut Decompress) -> R) -> R {
+    /// The thread's decompressor, or another while that is lent; as new.
+    fn take_decompressor() -> Box<Decompress> {
         // At the end of a thread, when its locals are gone, a connection may still be polled.
         let kept = THREAD.try_with(|codecs| codecs.decompress.take()).ok().flatten();
-        let mut decompress = match kept {
+        match kept {
             Some(mut decompress) => {
                 decompress.reset(false);
                 decompress
             }
-            None => Decompress::new(false),
-        };
-        let result = work(&mut decompress);
+            None => Box::new(Decompress::new(false)),
+        }
+    }
+
+    fn give_decompressor(decompress: Box<Decompress>) {
         let _ended = THREAD.try_with(|codecs| codecs.decompress.set(Some(decompress)));
-        result
     }
 
     /// Lends the thread's compressor of this kind, as new.

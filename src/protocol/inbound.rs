@@ -126,6 +126,8 @@ enum Stage {
     Header(PartialHeader),
     /// `remaining` payload bytes of the frame have not arrived.
     Payload { header: FrameHeader, mask: Option<Mask>, remaining: usize },
+    /// All of a compressed message is here, and not all of it is inflated.
+    Inflating,
     /// A Close ended the stream; what follows is dropped (sections 1.4 and 7.1.1).
     Finished,
     /// The peer broke a rule; nothing after that can be trusted (section 7.1.7).
@@ -206,7 +208,12 @@ impl Inbound {
     /// # Ok::<(), unsync_websocket::ProtocolError>(())
     /// ```
     pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<Event>, ProtocolError> {
-        self.advance(input, None)
+        loop {
+            let event = self.step(input, None)?;
+            if event.is_some() || !self.has_more() {
+                return Ok(event);
+            }
+        }
     }
 
     /// As [`receive`](Self::receive), but the data of a message are appended to `data` by the call that returns
@@ -235,8 +242,33 @@ impl Inbound {
         input: &mut &[u8],
         data: &mut Vec<u8>,
     ) -> Result<Option<Event>, ProtocolError> {
-        let event = self.advance(input, Some(data))?;
-        if self.shown == Shown::Message {
+        loop {
+            let event = self.step(input, Some(data))?;
+            if event.is_some() || !self.has_more() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// As [`receive_into`](Self::receive_into) or [`receive`](Self::receive), but no call takes long: where it
+    /// [has more](Self::has_more) to do it returns `None`, and the next goes on.
+    pub(crate) fn step(
+        &mut self,
+        input: &mut &[u8],
+        mut data: Option<&mut Vec<u8>>,
+    ) -> Result<Option<Event>, ProtocolError> {
+        self.forget_shown();
+        let event = match self.next_event(input, data.as_deref_mut()) {
+            Ok(event) => event,
+            Err(error) => {
+                self.stage = Stage::Failed(error);
+                self.end_stream();
+                return Err(error);
+            }
+        };
+        if let Some(data) = data
+            && self.shown == Shown::Message
+        {
             if data.is_empty() {
                 std::mem::swap(data, &mut self.message);
             } else {
@@ -246,6 +278,11 @@ impl Inbound {
             self.shown = Shown::Nothing;
         }
         Ok(event)
+    }
+
+    /// Whether there is something to do that needs no input.
+    pub(crate) const fn has_more(&self) -> bool {
+        matches!(self.stage, Stage::Inflating)
     }
 
     /// The data of the message, or of the Ping or Pong, that the last call told of; empty otherwise.
@@ -280,7 +317,7 @@ impl Inbound {
     pub const fn is_between_messages(&self) -> bool {
         match &self.stage {
             Stage::Header(partial) => partial.len == 0 && self.assembly.is_none(),
-            Stage::Payload { .. } => false,
+            Stage::Payload { .. } | Stage::Inflating => false,
             Stage::Finished | Stage::Failed(_) => true,
         }
     }
@@ -316,20 +353,6 @@ impl Inbound {
             Shown::Control => self.control.clear(),
         }
         self.shown = Shown::Nothing;
-    }
-
-    fn advance(
-        &mut self,
-        input: &mut &[u8],
-        direct: Option<&mut Vec<u8>>,
-    ) -> Result<Option<Event>, ProtocolError> {
-        self.forget_shown();
-        let result = self.next_event(input, direct);
-        if let Err(error) = &result {
-            self.stage = Stage::Failed(*error);
-            self.end_stream();
-        }
-        result
     }
 
     fn next_event(
@@ -395,9 +418,10 @@ impl Inbound {
                     *mask = mask_now;
                     if is_whole {
                         self.end_frame();
-                        return self.frame_event(header).map(Some);
+                        return self.frame_event(header);
                     }
                 }
+                Stage::Inflating => return self.inflate(),
                 Stage::Finished => {
                     *input = &[];
                     return Ok(None);
@@ -487,36 +511,50 @@ impl Inbound {
         self.stage = Stage::Header(PartialHeader::default());
     }
 
-    /// What a frame means, now that all of it is here.
-    fn frame_event(&mut self, header: FrameHeader) -> Result<Event, ProtocolError> {
+    /// What a frame means, now that all of it is here; `None` if that is not to be seen before it is inflated.
+    fn frame_event(&mut self, header: FrameHeader) -> Result<Option<Event>, ProtocolError> {
         match header.opcode {
             OpCode::Ping | OpCode::Pong => {
                 self.shown = Shown::Control;
-                Ok(if header.opcode == OpCode::Ping { Event::Ping } else { Event::Pong })
+                Ok(Some(if header.opcode == OpCode::Ping { Event::Ping } else { Event::Pong }))
             }
             OpCode::Close => {
                 let frame = CloseFrame::decode(&self.control)?;
                 self.stage = Stage::Finished;
                 self.end_stream();
-                Ok(Event::Close(frame))
+                Ok(Some(Event::Close(frame)))
             }
             OpCode::Continuation | OpCode::Text | OpCode::Binary => match &self.assembly {
-                Some(_) if header.fin => self.message_event(),
-                _ => Ok(Event::Fragment),
+                Some(assembly) if header.fin && assembly.compressed => {
+                    self.stage = Stage::Inflating;
+                    Ok(None)
+                }
+                Some(_) if header.fin => self.message_event().map(Some),
+                _ => Ok(Some(Event::Fragment)),
             },
         }
     }
 
+    /// Inflates some more of the message.
+    fn inflate(&mut self) -> Result<Option<Event>, ProtocolError> {
+        if self.message.capacity() == 0 {
+            self.message = spare::take();
+        }
+        if let (Some(inflater), Some(assembly)) = (&mut self.inflater, &mut self.assembly) {
+            let start = self.message.len();
+            let is_whole = inflater.step(&mut self.message, self.limits.max_message)?;
+            assembly.extend(self.message.get(start..).unwrap_or_default())?;
+            if !is_whole {
+                return Ok(None);
+            }
+        }
+        self.end_frame();
+        self.message_event().map(Some)
+    }
+
     /// What has come of the message is all of it.
     fn message_event(&mut self) -> Result<Event, ProtocolError> {
-        let Some(mut assembly) = self.assembly.take() else { return Ok(Event::Fragment) };
-        if let Some(inflater) = self.inflater.as_mut().filter(|_| assembly.compressed) {
-            if self.message.capacity() == 0 {
-                self.message = spare::take();
-            }
-            inflater.finish(&mut self.message, self.limits.max_message)?;
-            assembly.extend(&self.message)?;
-        }
+        let Some(assembly) = self.assembly.take() else { return Ok(Event::Fragment) };
         self.shown = Shown::Message;
         assembly.finish()
     }

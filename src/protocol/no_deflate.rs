@@ -49,7 +49,7 @@ impl Inflater {
         match *self {}
     }
 
-    pub(crate) const fn finish(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), ProtocolError> {
+    pub(crate) const fn step(&mut self, _: &mut Vec<u8>, _: usize) -> Result<bool, ProtocolError> {
         match *self {}
     }
 

@@ -1,8 +1,9 @@
 //! Unpacking messages (RFC 7692, section 7.2.2).
 //!
-//! A message's compressed bytes are collected until it is whole and then inflated at once by the thread's decompressor. So a
-//! connection holds what has arrived, never what that may swell to; and the only thing that it has to keep between
-//! messages is the window: the end of what was inflated so far, and that only if the peer looks back into it.
+//! A message's compressed bytes are collected until it is whole and only then inflated, in steps between which other tasks have
+//! their turn, by a decompressor that the thread lends. So a connection holds what has arrived, never what that may swell
+//! to; and the only thing that it has to keep between messages is the window: the end of what was inflated so far, and
+//! that only if the peer looks back into it.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -12,13 +13,18 @@ use super::{Codecs, Deflate};
 /// What the sender left out, the end of an empty stored block; and behind it an empty final block, which the decompressor must
 /// find exactly here. Where it does not, the message was cut short.
 const TAIL: [u8; 9] = [0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF];
-/// Bytes that are inflated in one step, so at most so many past a limit.
-const STEP: usize = 16 << 10;
+/// Bytes that are inflated at once, so at most so many past a limit.
+const PIECE: usize = 16 << 10;
+/// Bytes of input, or of output, after which a step ends. Input that is made to be slow (blocks with large trees and nothing in them)
+/// takes 75 ns a byte, so a step takes a millisecond or so.
+const STEP: (usize, usize) = (16 << 10, 64 << 10);
 
 #[derive(Debug)]
 pub(crate) struct Inflater {
     /// What has come of the present message, compressed.
     packed: Vec<u8>,
+    /// What inflates it, and how much of it is done; from the first step to the last.
+    running: Option<(Box<Decompress>, usize)>,
     /// How far the peer may look back into earlier messages.
     window_size: usize,
     /// The last so many bytes of those.
@@ -34,7 +40,7 @@ impl Inflater {
             Role::Client => (params.server_no_context_takeover, params.server_max_window_bits),
         };
         let window_size = if no_takeover { 0 } else { 1 << bits.min(15) };
-        Self { packed: Vec::new(), window_size, window: Vec::new() }
+        Self { packed: Vec::new(), running: None, window_size, window: Vec::new() }
     }
 
     /// The most compressed bytes that a message of `max` bytes can honestly have: what DEFLATE cannot shrink grows a little.
@@ -52,33 +58,36 @@ impl Inflater {
         &mut self.packed
     }
 
-    /// Ends the message, and appends its data to `to`.
+    /// Inflates a part of the message to the end of `message`, which held nothing before the first step. Returns whether that was
+    /// the last of it.
     ///
     /// # Errors
     ///
     /// [`ProtocolError::MessageTooBig`] when there are more than `max` bytes, [`ProtocolError::InvalidDeflate`] when
-    /// the compressed bytes mean nothing. `to` has something of the message then.
-    pub(crate) fn finish(&mut self, to: &mut Vec<u8>, max: usize) -> Result<(), ProtocolError> {
-        let packed = std::mem::take(&mut self.packed);
-        let start = to.len();
+    /// the compressed bytes mean nothing. `message` has something of the message then.
+    pub(crate) fn step(&mut self, message: &mut Vec<u8>, max: usize) -> Result<bool, ProtocolError> {
         // Some send an empty message as no bytes at all, because their compressor has nothing to add to its last flush.
-        if !packed.is_empty() {
-            Codecs::with_decompressor(|decompress| {
-                let looks_back = !self.window.is_empty();
-                if looks_back && decompress.set_dictionary(&self.window).is_err() {
-                    return Err(ProtocolError::InvalidDeflate);
-                }
-                inflate(decompress, &packed, to, max)
-            })?;
+        if !self.packed.is_empty() {
+            let (decompress, done) = match &mut self.running {
+                Some(running) => running,
+                None => self.running.insert((begin(&self.window)?, 0)),
+            };
+            if !step(decompress, (&self.packed, done), message, max)? {
+                return Ok(false);
+            }
+            if let Some((decompress, _)) = self.running.take() {
+                Codecs::give_decompressor(decompress);
+            }
         }
-        spare::give(packed);
-        self.remember(to.get(start..).unwrap_or_default());
-        Ok(())
+        spare::give(std::mem::take(&mut self.packed));
+        self.remember(message);
+        Ok(true)
     }
 
     /// Forgets everything: no message follows.
     pub(crate) fn release(&mut self) {
         self.packed = Vec::new();
+        self.running = None;
         self.window = Vec::new();
     }
 
@@ -92,54 +101,64 @@ impl Inflater {
     }
 }
 
-/// Inflates all of `input` to the end of `to`, up to `max` bytes.
-fn inflate(
+/// A decompressor for a message that may look back into `window`.
+fn begin(window: &[u8]) -> Result<Box<Decompress>, ProtocolError> {
+    let mut decompress = Codecs::take_decompressor();
+    if !window.is_empty() && decompress.set_dictionary(window).is_err() {
+        return Err(ProtocolError::InvalidDeflate);
+    }
+    Ok(decompress)
+}
+
+/// Inflates a part of `packed`, of which `done` bytes are done, to the end of `to`, which may come to `max` bytes.
+/// Returns whether that was the last of it.
+fn step(
     decompress: &mut Decompress,
-    mut input: &[u8],
+    (packed, done): (&[u8], &mut usize),
     to: &mut Vec<u8>,
     max: usize,
-) -> Result<(), ProtocolError> {
-    let start = to.len();
-    loop {
-        let len = to.len().saturating_sub(start);
+) -> Result<bool, ProtocolError> {
+    let (last_done, last_len) = (done.saturating_add(STEP.0), to.len().saturating_add(STEP.1));
+    while *done < last_done && to.len() < last_len {
+        let input = packed.get(*done..).unwrap_or_default();
+        let input = input.get(..STEP.0).unwrap_or(input);
+        let len = to.len();
         let left = max.saturating_sub(len).saturating_add(1);
-        let step = input.len().saturating_mul(4).clamp(512, STEP).min(left);
-        let end = to.len();
-        if to.capacity().saturating_sub(end) < step {
+        let piece = input.len().saturating_mul(4).clamp(512, PIECE).min(left);
+        if to.capacity().saturating_sub(len) < piece {
             // Twice as much, but never for more than a message may have.
-            to.reserve_exact(step.max(len).min(left));
+            to.reserve_exact(piece.max(len).min(left));
         }
-        to.resize(end.saturating_add(step), 0);
-        let space = to.get_mut(end..).unwrap_or_default();
-        let ran = run(decompress, input, space);
-        to.truncate(end.saturating_add(ran.map_or(0, |ran| ran.made)));
+        to.resize(len.saturating_add(piece), 0);
+        let ran = run(decompress, input, to.get_mut(len..).unwrap_or_default());
+        to.truncate(len.saturating_add(ran.map_or(0, |ran| ran.made)));
         let Ran { status, used, made } = ran?;
-        input = input.get(used..).unwrap_or_default();
-        let len = to.len().saturating_sub(start);
-        if len > max {
-            let len = u64::try_from(len).unwrap_or(u64::MAX);
+        *done = done.saturating_add(used);
+        if to.len() > max {
+            let len = u64::try_from(to.len()).unwrap_or(u64::MAX);
             return Err(ProtocolError::MessageTooBig { len, max });
         }
+        let ended = *done >= packed.len();
         if status == Status::StreamEnd {
             // A final block (section 7.2.3.4). What comes next is another stream, which cannot look back; usually just the start of
             // the empty block whose end was left out.
-            if input.is_empty() {
-                return Ok(());
+            if ended {
+                return Ok(true);
             }
             decompress.reset(false);
-        } else if input.is_empty() && made < step {
-            break;
+        } else if ended && made < piece {
+            return match run(decompress, &TAIL, &mut [0; 16])? {
+                Ran { status: Status::StreamEnd, used, made: 0 } if used == TAIL.len() => Ok(true),
+                _ => Err(ProtocolError::InvalidDeflate),
+            };
         } else if used == 0 && made == 0 {
             return Err(ProtocolError::InvalidDeflate);
         }
     }
-    match run(decompress, &TAIL, &mut [0; 16])? {
-        Ran { status: Status::StreamEnd, used, made: 0 } if used == TAIL.len() => Ok(()),
-        _ => Err(ProtocolError::InvalidDeflate),
-    }
+    Ok(false)
 }
 
-/// What one step of the decompressor came to.
+/// What one call of the decompressor came to.
 #[derive(Clone, Copy)]
 struct Ran {
     status: Status,
