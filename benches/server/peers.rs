@@ -197,7 +197,7 @@ pub mod wtx {
     use tokio::net::TcpStream;
     use wtx::collection::Vector;
     use wtx::web_socket::compression::{CompressionLevel, DeflateConfig, Flate2, WindowBits};
-    use wtx::web_socket::{Compression, OpCode, WebSocketAcceptor, WebSocketPayloadOrigin};
+    use wtx::web_socket::{Compression, Frame, OpCode, WebSocketAcceptor, WebSocketPayloadOrigin};
 
     use crate::Level;
 
@@ -224,9 +224,11 @@ pub mod wtx {
         let mut websocket = WebSocketAcceptor::default().compression(compression).accept(stream).await?;
         let mut buffer = Vector::new();
         loop {
-            let mut frame = websocket.read_frame(&mut buffer, WebSocketPayloadOrigin::Adaptive).await?;
+            let frame = websocket.read_frame(&mut buffer, WebSocketPayloadOrigin::Consistent).await?;
             match frame.op_code() {
-                OpCode::Text | OpCode::Binary => websocket.write_frame(&mut frame).await?,
+                op_code @ (OpCode::Text | OpCode::Binary) => {
+                    websocket.write_frame(&mut Frame::new_fin(op_code, &mut buffer[..])).await?
+                }
                 OpCode::Close => return Ok(()),
                 _ => {}
             }
