@@ -27,7 +27,7 @@ cargo build --quiet --release --bins $features
 bin=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 # The servers run on the first core, the load on the last.
 last=$(($(nproc --all) - 1))
-for name in ${what:-codec echo deflate idle}; do
+for name in ${what:-codec echo}; do
     printf '\n%s\n\n' "## $name"
     case $name in
         codec) "$bin/codec" $quick ;;
