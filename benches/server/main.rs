@@ -67,7 +67,8 @@ fn main() {
 /// Serves each connection in a task of its own, on tokio's runtime for one thread.
 fn on_tokio(listener: TcpListener, serve: impl AsyncFn(tokio::net::TcpStream) + 'static) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_all().build_local(tokio::runtime::LocalOptions::default()).expect("a runtime");
+    let runtime =
+        builder.enable_all().build_local(tokio::runtime::LocalOptions::default()).expect("a runtime");
     // A task like the others: what `block_on` is given is polled more often.
     let accepting = async move {
         let listener = tokio::net::TcpListener::from_std(listener).expect("it is a socket");

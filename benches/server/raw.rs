@@ -127,7 +127,9 @@ impl Connection {
         };
         let (len, header) = match *bytes {
             [_, 0xFE, a, b, ..] => (usize::from(a) << 8 | usize::from(b), 8),
-            [_, 0xFF, a, b, c, d, e, f, g, h, ..] => (u64::from_be_bytes([a, b, c, d, e, f, g, h]) as usize, 14),
+            [_, 0xFF, a, b, c, d, e, f, g, h, ..] => {
+                (u64::from_be_bytes([a, b, c, d, e, f, g, h]) as usize, 14)
+            }
             [_, short, ..] if short < 0xFE => (usize::from(short & 0x7F), 6),
             _ => (0, usize::MAX),
         };
