@@ -30,6 +30,8 @@ mod manager;
 mod name;
 mod options;
 mod pages;
+#[cfg_attr(not(test), expect(dead_code, reason = "the server takes it next"))]
+mod per_core;
 mod round;
 mod rules;
 #[cfg(test)]
