@@ -153,6 +153,17 @@ impl Battle {
         self.rules.seats.saturating_sub(self.clients.len()).saturating_sub(self.absent.len())
     }
 
+    /// Clients with a ship.
+    pub(crate) fn player_count(&self) -> usize {
+        self.pilots().count()
+    }
+
+    /// Bytes that wait until the clients take them.
+    pub(crate) fn queued(&self) -> usize {
+        let queued = |it: &Client| it.writer.capacity().saturating_sub(it.writer.free());
+        self.clients.values().map(queued).fold(0, usize::saturating_add)
+    }
+
     /// Whether a seat here belongs to the holder of this ticket.
     pub(crate) fn knows(&self, ticket: Ticket) -> bool {
         let mut tickets = self.clients.values().map(|client| client.ticket);

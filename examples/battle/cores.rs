@@ -16,6 +16,7 @@
 
 use std::convert::Infallible;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ use async_channel::{Receiver, Sender, bounded};
 use async_io::Async;
 use unsync_websocket::Parts;
 
+use crate::counts::{self, Counts, Survey, float, metric, of_core};
+use crate::limits::{Entry, Limits};
 use crate::per_core::Core;
 use crate::wish::Wish;
 
@@ -35,6 +38,7 @@ pub(crate) struct Cores<T> {
     /// Never sent to: closed when the server ends.
     going_on: Sender<Infallible>,
     ending: Receiver<Infallible>,
+    pub(crate) limits: Arc<Limits>,
 }
 
 /// Where a core takes in what arrives.
@@ -47,12 +51,13 @@ struct Door<T> {
     free_seats: AtomicUsize,
     /// Clients on this core.
     clients: AtomicUsize,
+    counts: Arc<Counts>,
 }
 
 /// What arrives at a core.
 pub(crate) enum Visit<T> {
-    /// A player who belongs here; and when it was sent.
-    Player(Parts<T>, Instant),
+    /// A player who belongs here; that it is counted; and when it was sent.
+    Player(Parts<T>, Entry, Instant),
     /// A test wants the thread to panic.
     #[cfg(test)]
     Bomb,
@@ -60,14 +65,15 @@ pub(crate) enum Visit<T> {
 
 impl<T> Cores<T> {
     /// Doors for so many cores, and what is behind each.
-    pub(crate) fn new(count: usize, inbox: usize) -> (Self, Vec<Receiver<Visit<T>>>) {
+    pub(crate) fn new(count: usize, inbox: usize, limits: Limits) -> (Self, Vec<Receiver<Visit<T>>>) {
         let open = |_| {
             let (inbox, behind) = bounded(inbox);
-            (Door { inbox, free_seats: AtomicUsize::new(0), clients: AtomicUsize::new(0) }, behind)
+            let (free_seats, clients) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            (Door { inbox, free_seats, clients, counts: Arc::default() }, behind)
         };
         let (doors, inboxes) = (0..count).map(open).unzip();
         let (going_on, ending) = bounded(1);
-        (Self { doors, going_on, ending }, inboxes)
+        (Self { doors, going_on, ending, limits: Arc::new(limits) }, inboxes)
     }
 
     /// The core where this wish can be granted; `None` if that one is gone, or all are.
@@ -97,19 +103,61 @@ impl<T> Cores<T> {
 
     /// Sends a player to its core. Without waiting: whoever cannot go comes back.
     #[expect(clippy::result_large_err, reason = "once a connection")]
-    pub(crate) fn hand_over(&self, index: usize, parts: Parts<T>) -> Result<(), Parts<T>> {
+    pub(crate) fn hand_over(&self, index: usize, parts: Parts<T>, entry: Entry) -> Result<(), Parts<T>> {
         let Some(door) = self.doors.get(index) else { return Err(parts) };
-        match door.inbox.try_send(Visit::Player(parts, Instant::now())).map_err(|error| error.into_inner()) {
-            Err(Visit::Player(parts, _)) => Err(parts),
+        let player = Visit::Player(parts, entry, Instant::now());
+        match door.inbox.try_send(player).map_err(|error| error.into_inner()) {
+            Err(Visit::Player(parts, ..)) => Err(parts),
             _ => Ok(()),
         }
     }
 
-    /// What a core tells of itself: free seats in its open battles, beyond those for who waits at its door.
-    pub(crate) fn tell_free_seats(&self, core: Core, free: usize) {
+    /// What a core tells of itself. Of its free seats, some are for who waits at its door.
+    pub(crate) fn tell(&self, core: Core, survey: Survey) {
         if let Some(door) = self.doors.get(core.index) {
-            door.free_seats.store(free.saturating_sub(door.inbox.len()), Relaxed);
+            door.free_seats.store(survey.free_seats.saturating_sub(door.inbox.len()), Relaxed);
+            door.counts.surveyed(survey);
         }
+    }
+
+    /// Where a core counts.
+    pub(crate) fn counts(&self, core: Core) -> Arc<Counts> {
+        self.doors.get(core.index).map(|door| Arc::clone(&door.counts)).unwrap_or_default()
+    }
+
+    /// What Prometheus asks for, in its text form.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        let flag = |it| f64::from(u8::from(it));
+        let size = |it: usize| float(it.try_into().unwrap_or(u64::MAX));
+        let each = |value: &dyn Fn(&Door<T>) -> f64| {
+            let values = self.doors.iter().map(value).enumerate();
+            values.map(|(core, value)| (of_core(core), value)).collect::<Vec<_>>()
+        };
+        let gauge = |name, help| (name, "gauge", help);
+        metric(
+            &mut text,
+            gauge("sockets", "Open connections, pages among them."),
+            [("", size(self.limits.open()))],
+        );
+        metric(&mut text, gauge("draining", "1 once the server ends."), [("", flag(self.is_ending()))]);
+        metric(
+            &mut text,
+            gauge("core_up", "0 for a thread that is gone."),
+            each(&|it| flag(!it.inbox.is_closed())),
+        );
+        metric(
+            &mut text,
+            gauge("connections", "Clients of battles."),
+            each(&|it| size(it.clients.load(Relaxed))),
+        );
+        metric(
+            &mut text,
+            gauge("inbox", "Players on their way to the core."),
+            each(&|it| size(it.inbox.len())),
+        );
+        counts::metrics(&mut text, &self.doors.iter().map(|it| &*it.counts).collect::<Vec<_>>());
+        text
     }
 
     /// A client of this core, as long as what comes back is held.
@@ -194,6 +242,14 @@ mod tests {
         Server::with_timer(stream, NoTimer).receive_request().await.unwrap().into_parts()
     }
 
+    fn entry() -> Entry {
+        Arc::new(Limits::default()).enter(None)
+    }
+
+    fn free(free_seats: usize) -> Survey {
+        Survey { free_seats, ..Survey::default() }
+    }
+
     fn ticket_of(core: u8) -> Ticket {
         Ticket::in_query(&format!("ticket={core:02x}{}", "00".repeat(15))).unwrap()
     }
@@ -215,18 +271,18 @@ mod tests {
 
     #[test]
     fn free_seats_are_filled_first_and_then_the_core_with_the_fewest_clients_gets_another_battle() {
-        let (cores, _inboxes) = Cores::<Stream>::new(3, 8);
+        let (cores, _inboxes) = Cores::<Stream>::new(3, 8, Limits::default());
         let anywhere = Wish::default();
         let _clients = [0, 0, 2].map(|index| cores.count_client(core(index)));
         assert_eq!(cores.place(&anywhere), Some(1), "nobody is there");
-        cores.tell_free_seats(core(2), 2);
+        cores.tell(core(2), free(2));
         assert_eq!([(); 3].map(|()| cores.place(&anywhere)), [Some(2), Some(2), Some(1)]);
     }
 
     #[test]
     fn a_ticket_comes_before_a_number_and_a_number_before_free_seats() {
-        let (cores, mut inboxes) = Cores::<Stream>::new(3, 8);
-        cores.tell_free_seats(core(0), 5);
+        let (cores, mut inboxes) = Cores::<Stream>::new(3, 8, Limits::default());
+        cores.tell(core(0), free(5));
         let seven = Wish { battle: Some(7), ..Wish::default() };
         assert_eq!(cores.place(&seven), Some(1));
         assert_eq!(cores.place(&Wish { ticket: Some(ticket_of(2)), ..seven }), Some(2));
@@ -242,37 +298,37 @@ mod tests {
 
     #[test]
     fn who_waits_at_the_door_has_a_seat_already() {
-        let (cores, _inboxes) = Cores::new(3, 8);
+        let (cores, _inboxes) = Cores::new(3, 8, Limits::default());
         for _ in 0..2 {
-            block_on(async { cores.hand_over(0, parts().await).unwrap() });
+            block_on(async { cores.hand_over(0, parts().await, entry()).unwrap() });
         }
-        cores.tell_free_seats(core(0), 3);
+        cores.tell(core(0), free(3));
         assert_eq!([(); 2].map(|()| cores.place(&Wish::default())), [Some(0), Some(1)]);
     }
 
     #[test]
     fn at_a_full_door_a_player_comes_back_whole() {
         block_on(async {
-            let (cores, inboxes) = Cores::new(1, 2);
+            let (cores, inboxes) = Cores::new(1, 2, Limits::default());
             for _ in 0..2 {
-                cores.hand_over(0, parts().await).unwrap();
+                cores.hand_over(0, parts().await, entry()).unwrap();
             }
-            let back = cores.hand_over(0, parts().await).unwrap_err();
+            let back = cores.hand_over(0, parts().await, entry()).unwrap_err();
             assert_eq!((back.request.path(), &*back.read_ahead), ("/ws", &b"ahead"[..]));
             drop(inboxes);
-            assert!(cores.hand_over(0, back).is_err(), "nobody is there any more");
+            assert!(cores.hand_over(0, back, entry()).is_err(), "nobody is there any more");
         });
     }
 
     /// `cargo test --release --example battle hand_off -- --nocapture` prints how long the way takes.
     #[test]
     fn what_is_handed_over_arrives_once_and_in_order_and_the_hand_off_takes_so_long() {
-        let (cores, mut inboxes) = Cores::<Stream>::new(1, INBOX);
+        let (cores, mut inboxes) = Cores::<Stream>::new(1, INBOX, Limits::default());
         let inbox = inboxes.remove(0);
         let receiving = std::thread::spawn(move || {
             block_on(async {
                 let (mut numbers, mut took) = (Vec::new(), Vec::new());
-                while let Ok(Visit::Player(parts, sent)) = inbox.recv().await {
+                while let Ok(Visit::Player(parts, _, sent)) = inbox.recv().await {
                     took.push(sent.elapsed());
                     numbers.push(parts.stream.into_inner().len());
                 }
@@ -287,7 +343,7 @@ mod tests {
                 if number < 1000 {
                     Timer::after(Duration::from_micros(200)).await;
                 }
-                while let Err(back) = cores.hand_over(0, parts) {
+                while let Err(back) = cores.hand_over(0, parts, entry()) {
                     parts = back;
                     Timer::after(Duration::from_millis(1)).await;
                 }
@@ -308,7 +364,7 @@ mod tests {
 
     #[test]
     fn every_thread_learns_of_the_end() {
-        let (cores, _inboxes) = Cores::<Stream>::new(2, 1);
+        let (cores, _inboxes) = Cores::<Stream>::new(2, 1, Limits::default());
         assert!(!cores.is_ending());
         cores.end();
         assert!(cores.is_ending());

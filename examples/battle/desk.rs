@@ -1,6 +1,6 @@
 //! The desk: where connections are taken in. Each is a page, or a client of a battle, here or on another core.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use unsync_websocket::{BufWriter, Config, HandshakeError, Server, ServerRequest}
 
 use crate::battle;
 use crate::cores::{Cores, Inbox, Visit};
+use crate::limits::Verdict;
 use crate::manager::BattleManager;
 use crate::pages;
 use crate::wish::Wish;
@@ -30,16 +31,28 @@ pub(crate) struct Desk<'a, T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Desk<'_, T> {
     /// One connection: a page, or a client of a battle, which plays here or goes to where its battle is.
-    pub(crate) async fn serve(&self, server: Server<T>) -> Result<(), HandshakeError> {
+    pub(crate) async fn serve(&self, server: Server<T>, from: Option<IpAddr>) -> Result<(), HandshakeError> {
+        let entry = self.cores.limits.enter(from);
+        if entry.verdict == Verdict::Beyond {
+            return Ok(());
+        }
         let request = server.config(self.config.clone()).same_origin().receive_request().await?;
         let Some(wish) = Wish::of(&request).filter(|_| request.is_upgrade()) else {
-            return pages::answer(request).await;
+            return pages::answer(request, self.cores).await;
         };
+        match entry.verdict {
+            _ if self.cores.is_ending() => return refuse(request, 503, "the server is shutting down").await,
+            Verdict::Welcome => {}
+            Verdict::TooManyFromThere => {
+                return refuse(request, 429, "too many connections from your address").await;
+            }
+            Verdict::Full | Verdict::Beyond => return refuse(request, 503, "the server is full").await,
+        }
         match (self.cores.place(&wish), self.manager) {
             (Some(index), Some(manager)) if manager.core().index == index => {
                 self.welcome(request, wish, manager).await
             }
-            (Some(index), _) => match self.cores.hand_over(index, request.into_parts()) {
+            (Some(index), _) => match self.cores.hand_over(index, request.into_parts(), entry) {
                 Ok(()) => Ok(()),
                 Err(parts) => refuse(ServerRequest::from_parts(parts), 503, "no room just now").await,
             },
@@ -54,6 +67,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Desk<'_, T> {
                 self.welcome(request.config(self.config.clone()), wish, manager).await
             }
             _ => refuse(request, 500, "sent to the wrong place").await,
+        }
+    }
+
+    fn handed_over(&self, took: Duration) {
+        if let Some(manager) = self.manager {
+            manager.counts().handed_over(took);
         }
     }
 
@@ -94,10 +113,10 @@ pub(crate) async fn accept<'m>(
 ) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 let present = present.upgrade();
                 spawner.spawn(async move {
-                    if let Err(error) = desk.serve(Server::new(tune(stream))).await {
+                    if let Err(error) = desk.serve(Server::new(tune(stream)), Some(from.ip())).await {
                         log::warn!("{error}");
                     }
                     drop(present);
@@ -121,13 +140,14 @@ pub(crate) async fn receive<'m>(
 ) {
     while let Ok(visit) = inbox.recv().await {
         match visit {
-            Visit::Player(parts, sent) => {
-                log::debug!("handed over in {:?}", sent.elapsed());
+            Visit::Player(parts, entry, sent) => {
+                desk.handed_over(sent.elapsed());
                 let present = present.upgrade();
                 spawner.spawn(async move {
                     if let Err(error) = desk.take_in(ServerRequest::from_parts(parts)).await {
                         log::warn!("{error}");
                     }
+                    drop(entry);
                     drop(present);
                 });
             }

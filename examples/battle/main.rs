@@ -25,6 +25,7 @@ mod battle;
 mod bots;
 mod brain;
 mod cores;
+mod counts;
 mod desk;
 mod dismissal;
 #[cfg(test)]
@@ -36,9 +37,12 @@ mod dismissal;
     reason = "as in the library's own tests"
 )]
 mod kit;
+mod limits;
 mod listen;
 mod manager;
 mod name;
+#[cfg(test)]
+mod operator_tests;
 mod options;
 mod pages;
 mod per_core;
@@ -76,6 +80,7 @@ use unsync_websocket::{
 use cores::{Cores, INBOX, Inbox};
 use desk::{Desk, Spawner, accept, receive};
 use dismissal::Notice;
+use limits::Limits;
 use listen::Listeners;
 use manager::BattleManager;
 use options::{HELP, Options};
@@ -125,7 +130,7 @@ fn serve_all(options: &Options) -> Result<(), Box<dyn Error>> {
     let address = options.listen.to_socket_addrs()?.next().ok_or("no such address")?;
     let listeners = Listeners::bind(address)?;
     println!("open http://{}/ in a browser; Ctrl-C ends", listeners.address());
-    let (cores, inboxes) = Cores::new(options.threads.get(), INBOX);
+    let (cores, inboxes) = Cores::new(options.threads.get(), INBOX, Limits::new(options.most));
     let ended = run(options, &cores, inboxes, &listeners, signals);
     ended.into_iter().collect::<Result<(), String>>().map_err(Into::into)
 }
@@ -191,7 +196,7 @@ async fn host(
 ) -> Result<(), String> {
     let rng = StdRng::try_from_rng(&mut SysRng).map_err(|error| error.to_string())?;
     // The manager outlives the executor, so that tasks may borrow it.
-    let manager = BattleManager::new(core, options.rules, rng);
+    let manager = BattleManager::new(core, options.rules, rng).counting(cores.counts(core));
     let desk = Desk { cores, config: config(options.deflate), manager: Some(&manager) };
     let executor = Rc::new(LocalExecutor::new());
     let spawner = || Spawner::new(&executor);
@@ -273,7 +278,7 @@ async fn tick<T>(manager: &BattleManager, cores: &Cores<T>) {
         next = next.checked_add(arena::TICK).filter(|&next| next > now).unwrap_or(now);
         Timer::at(next).await;
         manager.tick();
-        cores.tell_free_seats(manager.core(), manager.free_seats());
+        cores.tell(manager.core(), manager.survey());
     }
 }
 
@@ -299,13 +304,17 @@ async fn battle<T: AsyncRead + AsyncWrite + Unpin + 'static>(
                     log::error!("client {cid}: send: {err}");
                     break;
                 }
+                manager.counts().sent(buf.len());
                 // `buf` is dropped here, which advances the read head
             }
             None
         };
         // A client that does not read is stuck in `send` when the battle parts with it.
         let closed = match or(async { Some(notice.wait().await) }, sending).await {
-            Some(dismissal) => sender.close_now(dismissal.code(), &dismissal.reason()).await,
+            Some(dismissal) => {
+                manager.counts().dismissed(dismissal);
+                sender.close_now(dismissal.code(), &dismissal.reason()).await
+            }
             None => sender.close().await,
         };
         if let Err(err) = closed {
@@ -324,6 +333,7 @@ async fn battle<T: AsyncRead + AsyncWrite + Unpin + 'static>(
                 battle.borrow_mut().leave(cid);
                 break;
             }
+            manager.counts().received(data.len());
             let mut battle = battle.borrow_mut();
             for message in wire::Decoder::new(&data) {
                 battle.handle_message(cid, message);

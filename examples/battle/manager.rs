@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::battle::Battle;
 use crate::cores::number_of_battle;
+use crate::counts::{Counts, Survey};
 use crate::per_core::Core;
 use crate::rules::Rules;
 use crate::ticket::Ticket;
@@ -21,6 +23,7 @@ pub(crate) struct BattleManager {
     rules: Rules,
     battles: RefCell<Vec<Rc<RefCell<Battle>>>>,
     opened: Cell<u32>,
+    counts: Arc<Counts>,
     /// Seeds for the battles.
     rng: RefCell<StdRng>,
 }
@@ -28,7 +31,25 @@ pub(crate) struct BattleManager {
 impl BattleManager {
     /// No battles yet, on this core. Whoever can guess what `rng` gives can guess tickets: it is to come from the operating system.
     pub(crate) fn new(core: Core, rules: Rules, rng: StdRng) -> Self {
-        Self { core, rules, battles: RefCell::default(), opened: Cell::new(0), rng: RefCell::new(rng) }
+        let counts = Arc::default();
+        Self {
+            core,
+            rules,
+            battles: RefCell::default(),
+            opened: Cell::new(0),
+            counts,
+            rng: RefCell::new(rng),
+        }
+    }
+
+    /// Counts here from now on.
+    pub(crate) fn counting(self, counts: Arc<Counts>) -> Self {
+        Self { counts, ..self }
+    }
+
+    /// What is counted on this core.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     pub(crate) fn core(&self) -> Core {
@@ -75,9 +96,18 @@ impl BattleManager {
         }
     }
 
-    /// Seats that are free in the battles that are open.
-    pub(crate) fn free_seats(&self) -> usize {
-        self.battles.borrow().iter().map(|it| it.borrow().free_seats()).fold(0, usize::saturating_add)
+    /// A look at all battles.
+    pub(crate) fn survey(&self) -> Survey {
+        let battles = self.battles.borrow();
+        let sum = |of: &dyn Fn(&Battle) -> usize| {
+            battles.iter().map(|it| of(&it.borrow())).fold(0, usize::saturating_add)
+        };
+        Survey {
+            battles: battles.len(),
+            free_seats: sum(&Battle::free_seats),
+            players: sum(&Battle::player_count),
+            queued: sum(&Battle::queued),
+        }
     }
 
     fn open(&self) -> Rc<RefCell<Battle>> {
@@ -218,7 +248,9 @@ mod tests {
         assert!(Rc::ptr_eq(&manager.matchmake(wish(2)), &seats[3].0));
         assert_eq!(manager.refusal(wish(1)), Some((503, "this battle is full")));
         assert_eq!(manager.refusal(wish(3)), Some((404, "there is no such battle")));
-        assert_eq!(manager.free_seats(), 2);
+        let survey = Survey { battles: 2, free_seats: 2, players: 0, ..manager.survey() };
+        assert_eq!(manager.survey(), survey);
+        assert!(survey.queued > 0, "rosters that nobody has read");
     }
 
     #[test]

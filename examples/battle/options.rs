@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use crate::limits::Most;
 use crate::per_core::Pin;
 use crate::rules::{Rules, ticks};
 
@@ -19,6 +20,8 @@ Usage: battle [OPTIONS]
   --idle SECONDS     who asks for nothing for so long, not even to play, loses the seat (default 120)
   --threads N        cores that battles are spread over, a thread each (default 1, at most 64)
   --pin              keeps each of these threads on one core of the machine
+  --max-connections N  sockets that may be open; who comes later is told 503 (default: as many as the system gives)
+  --max-per-ip N     of these, from one address (but this machine's own); more are told 429
   --deflate          compresses what it sends, where the browser agrees (build with --features deflate)
   --help             this text
 
@@ -32,6 +35,7 @@ pub(crate) struct Options {
     pub(crate) deflate: bool,
     pub(crate) threads: NonZeroUsize,
     pub(crate) pin: Pin,
+    pub(crate) most: Most,
 }
 
 impl Default for Options {
@@ -42,6 +46,7 @@ impl Default for Options {
             deflate: false,
             threads: NonZeroUsize::MIN,
             pin: Pin::No,
+            most: Most::default(),
         }
     }
 }
@@ -79,6 +84,8 @@ impl Options {
                 let threads = number(value()?, 1, 64)?.try_into().ok().and_then(NonZeroUsize::new);
                 self.threads = threads.unwrap_or(NonZeroUsize::MIN);
             }
+            "--max-connections" => self.most.in_all = number(value()?, 1, u32::MAX)?.try_into().ok(),
+            "--max-per-ip" => self.most.from_one_address = number(value()?, 1, u32::MAX)?.try_into().ok(),
             "--pin" => self.pin = Pin::Yes,
             "--deflate" if cfg!(feature = "deflate") => self.deflate = true,
             "--deflate" => return Err("--deflate: this was built without the feature `deflate`".to_owned()),
@@ -99,10 +106,10 @@ mod tests {
 
     #[test]
     fn every_option_is_taken_and_is_in_the_help() {
-        let line =
-            "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60 --threads 4 --pin";
-        let Options { listen, rules, threads, pin, .. } = parse(line).unwrap().unwrap();
+        let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60 --threads 4 --pin --max-connections 9 --max-per-ip 3";
+        let Options { listen, rules, threads, pin, most, .. } = parse(line).unwrap().unwrap();
         assert_eq!((threads.get(), pin), (4, Pin::Yes));
+        assert_eq!(most, Most { in_all: Some(9), from_one_address: Some(3) });
         assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("[::1]:0", 5, 3, 9));
         assert_eq!((rules.fight, rules.result, rules.idle), (ticks(20), ticks(2), ticks(60)));
         for option in line.split_whitespace().filter(|word| word.starts_with("--")) {
@@ -117,9 +124,10 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_help() {
-        let Options { listen, rules, deflate, threads, pin } = parse("").unwrap().unwrap();
+        let Options { listen, rules, deflate, threads, pin, most } = parse("").unwrap().unwrap();
         assert!(!deflate);
         assert_eq!((threads.get(), pin), (1, Pin::No));
+        assert_eq!(most, Most { in_all: None, from_one_address: None });
         assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("127.0.0.1:8080", 0, 12, 150));
         assert_eq!((rules.fight, rules.result, rules.idle), (ticks(180), ticks(10), ticks(120)));
     }

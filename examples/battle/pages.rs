@@ -3,6 +3,7 @@
 use futures_lite::{AsyncRead, AsyncWrite};
 use unsync_websocket::{HandshakeError, ServerRequest};
 
+use crate::cores::Cores;
 use crate::wish::Wish;
 
 /// What the page may do: run our script, use our style, draw our icon, and connect to where it came from.
@@ -40,12 +41,25 @@ const FAVICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 3
 /// Answers a request that is not for the socket.
 pub(crate) async fn answer<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     request: ServerRequest<T>,
+    cores: &Cores<T>,
 ) -> Result<(), HandshakeError> {
     if !matches!(request.method(), "GET" | "HEAD") {
         return request.reject(405).header("Allow", "GET, HEAD").body("only GET and HEAD").await;
     }
     if Wish::of(&request).is_some() {
         return request.reject(426).body("this is for WebSockets").await;
+    }
+    let plain = |request: ServerRequest<T>, status| {
+        let response =
+            request.respond(status).header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+        response.header("X-Content-Type-Options", "nosniff").header("Cache-Control", "no-store")
+    };
+    match request.path() {
+        "/metrics" => return plain(request, 200).body(cores.metrics()).await,
+        // For who asks whether to send more players here.
+        "/health" if cores.is_ending() => return plain(request, 503).body("draining\n").await,
+        "/health" => return plain(request, 200).body("ok\n").await,
+        _ => {}
     }
     // Browsers ask for this one unasked.
     let path = if request.path() == "/favicon.ico" { "/favicon.svg" } else { request.path() };

@@ -83,7 +83,7 @@ impl World {
             let server = Server::with_timer(server, world.sim.timer());
             // A client that does not read is to be noticed within the run.
             let desk = Desk { cores: &world.cores, config: config_of_run(), manager: Some(&world.manager) };
-            let _ = desk.serve(server).await;
+            let _ = desk.serve(server, None).await;
             world.serving.update(|count| count - 1);
         });
         self.nets.borrow_mut().push(net.clone());
@@ -566,7 +566,7 @@ fn simulate(run: &Run, tally: &Shared<BTreeMap<&'static str, u32>>) -> (usize, V
         keep: ticks(10),
     };
     let is_long = choices.one_in(8);
-    let (cores, _inboxes) = Cores::new(1, 1);
+    let (cores, _inboxes) = Cores::new(1, 1, Limits::default());
     let world = World {
         sim: sim.clone(),
         cores: Rc::new(cores),

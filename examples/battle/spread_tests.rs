@@ -12,17 +12,18 @@ use crate::ticket::Ticket;
 use crate::wire::{Command, Event, VERSION};
 
 /// A server on threads of its own, with its tick.
-struct Server {
-    address: SocketAddr,
-    cores: Cores<Async<TcpStream>>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) cores: Cores<Async<TcpStream>>,
     /// As a service manager would.
-    signal: Sender<()>,
+    pub(crate) signal: Sender<()>,
 }
 
 /// Runs a test beside a server of so many threads; gives what its cores said at their end.
-fn with_server(options: &Options, test: impl AsyncFnOnce(&Server)) -> Vec<Result<(), String>> {
+pub(crate) fn with_server(options: &Options, test: impl AsyncFnOnce(&Server)) -> Vec<Result<(), String>> {
+    let limits = Limits::counting_loopback(options.most);
     let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let (cores, inboxes) = Cores::new(options.threads.get(), INBOX);
+    let (cores, inboxes) = Cores::new(options.threads.get(), INBOX, limits);
     let (signal, signals) = async_channel::bounded(2);
     let server = Server { address: listeners.address(), cores, signal };
     thread::scope(|scope| {
@@ -44,7 +45,7 @@ fn with_server(options: &Options, test: impl AsyncFnOnce(&Server)) -> Vec<Result
     })
 }
 
-fn options(line: &str) -> Options {
+pub(crate) fn options(line: &str) -> Options {
     Options::parse(line.split_whitespace().map(str::to_owned)).unwrap().unwrap()
 }
 
@@ -71,7 +72,7 @@ async fn meets(guest: &mut Guest, name: &'static str) -> Ticket {
 }
 
 /// A player who has a ship; and the ticket.
-async fn playing(server: &Server, name: &'static str) -> (Guest, Ticket) {
+pub(crate) async fn playing(server: &Server, name: &'static str) -> (Guest, Ticket) {
     let mut guest = Guest::playing(server.address, name).await;
     let ticket = meets(&mut guest, name).await;
     (guest, ticket)
@@ -195,7 +196,7 @@ fn a_thousand_hand_offs_at_once_lose_none() {
 #[test]
 fn at_a_full_door_the_answer_is_503_and_then_the_end() {
     // A core that takes nobody in.
-    let (cores, _inboxes) = Cores::<Async<TcpStream>>::new(1, 2);
+    let (cores, _inboxes) = Cores::<Async<TcpStream>>::new(1, 2, Limits::default());
     let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = listeners.address();
     let desk = Desk { cores: &cores, config: config(false), manager: None };

@@ -37,7 +37,7 @@ fn with_server_of(rules: Rules, test: impl AsyncFnOnce(House<'_>)) {
     // Some tests let years pass.
     let manager =
         BattleManager::new(Core::ALONE, Rules { idle: u32::MAX, ..rules }, StdRng::seed_from_u64(7));
-    let (cores, _inboxes) = Cores::new(1, INBOX);
+    let (cores, _inboxes) = Cores::new(1, INBOX, Limits::default());
     let desk = Desk { cores: &cores, config: config(false), manager: Some(&manager) };
     let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let (address, listener) = (listeners.address(), listeners.of_core(Core::ALONE).unwrap());
@@ -66,7 +66,7 @@ pub(crate) async fn request(address: SocketAddr, lines: &str) -> (Async<TcpStrea
     (stream, String::from_utf8(head).unwrap())
 }
 
-async fn get(address: SocketAddr, path: &str) -> (String, String) {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> (String, String) {
     let (mut stream, head) = request(address, &format!("GET {path} HTTP/1.1")).await;
     let mut body = String::new();
     stream.read_to_string(&mut body).await.unwrap();
