@@ -84,3 +84,52 @@ fn only_shared_borrows_the_cells_of_a_connection() {
         assert!(may.contains(&file.as_str()) || !borrows, "src/{file} borrows a cell");
     }
 }
+
+/// A version as three numbers; what stands behind them is left out.
+fn version(text: &str) -> [u64; 3] {
+    let mut numbers = text.trim().split(['.', '-', '+']).map(|number| number.parse().unwrap());
+    [(); 3].map(|()| numbers.next().unwrap())
+}
+
+/// The bans of `deny.toml`: a crate, from which version on, and the first that is good again.
+fn bans() -> Vec<(String, [u64; 3], [u64; 3])> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap();
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split('"').next());
+    let ban = |line: &str| {
+        let (name, range) = line.split_once(':').unwrap();
+        let (from, to) = range.split_once(", ").unwrap_or((">=0.0.0", range));
+        (name.to_owned(), version(from.strip_prefix(">=").unwrap()), version(to.strip_prefix('<').unwrap()))
+    };
+    lines.map(ban).collect()
+}
+
+/// Each crate of a lock file, and its version.
+fn locked(file: &str) -> Vec<(String, [u64; 3])> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let field = |package: &str, name: &str| {
+        let value = package
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"'));
+        value.unwrap().to_owned()
+    };
+    let packages = text.split("[[package]]").skip(1);
+    packages.map(|package| (field(package, "name"), version(&field(package, "version")))).collect()
+}
+
+/// RUSTSEC-2026-0221 (event-listener), -0007 (bytes), -0097 (rand), RUSTSEC-2024-0401 (zlib-rs), RUSTSEC-2025-0047 (slab): versions with
+/// known faults are not among the dependencies, as `deny.toml` has it.
+#[test]
+fn rustsec_2026_0221_0007_and_0097_no_version_with_a_known_fault_is_locked() {
+    let (bans, mut looked_at) = (bans(), 0);
+    assert!(bans.len() >= 7, "all bans are read: {bans:?}");
+    for file in ["Cargo.lock", "fuzz/Cargo.lock", "benches/Cargo.lock", "tests/peers/Cargo.lock"] {
+        for (name, version) in locked(file) {
+            for (_, from, good) in bans.iter().filter(|(banned, ..)| *banned == name) {
+                looked_at += 1;
+                let bad = *from <= version && version < *good;
+                assert!(!bad, "{file} has {name} {version:?}; it has to be {good:?} or later");
+            }
+        }
+    }
+    assert!(looked_at >= 8, "the crates in question are found: {looked_at}");
+}

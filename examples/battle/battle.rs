@@ -2,9 +2,12 @@
 //!
 //! Everything here is called between two awaits of some client's task, or by the tick; nothing waits. What all
 //! clients shall know gathers in `outbox`, and [`Battle::flush`] writes it to each client's ring as one record.
+//!
+//! Should anything here panic, then this battle has failed and no other: [`Battle::guarded`] ends it.
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use rand::SeedableRng;
@@ -39,6 +42,21 @@ pub(crate) struct Battle {
     last_cid: Cid,
     tickets: StdRng,
     outbox: Vec<u8>,
+    has_failed: bool,
+    /// Where a test wants it to panic.
+    #[cfg(test)]
+    pub(crate) bomb: Option<&'static str>,
+}
+
+/// What a test compares.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct Look {
+    pub(crate) number: u32,
+    pub(crate) now: u32,
+    pub(crate) phase: Phase,
+    /// Of every seat that is taken, by name: the score, and the tick until which it is kept if nobody sits on it.
+    pub(crate) seats: BTreeMap<String, (u32, Option<u32>)>,
 }
 
 struct Client {
@@ -88,11 +106,38 @@ impl Battle {
             last_cid: 0,
             tickets: rng,
             outbox: Vec::new(),
+            has_failed: false,
+            #[cfg(test)]
+            bomb: None,
         }
     }
 
+    /// Whether it panicked. Then nobody is here any more, and nobody is to come.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// The ticks that have passed.
+    #[cfg(test)]
+    pub(crate) fn now(&self) -> u32 {
+        self.arena.now()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn look(&self) -> Look {
+        let seat = |pilot: &Pilot, until| (pilot.name.clone(), (pilot.score, until));
+        let here = self.pilots().map(|(_, pilot)| seat(pilot, None));
+        let seats = here.chain(self.absent.iter().map(|it| seat(&it.pilot, Some(it.until)))).collect();
+        Look { number: self.number, now: self.arena.now(), phase: self.round.phase, seats }
+    }
+
     pub(crate) fn has_room(&self) -> bool {
-        self.clients.len().saturating_add(self.absent.len()) < self.rules.seats
+        !self.has_failed && self.clients.len().saturating_add(self.absent.len()) < self.rules.seats
     }
 
     /// Whether a seat here belongs to the holder of this ticket.
@@ -133,9 +178,73 @@ impl Battle {
     /// A client looks on from now on; what it is told goes into `writer`, and should the battle part with it, word
     /// of that into `notice`. With the ticket of a seat it is the player of that seat.
     pub(crate) fn join(&mut self, writer: BufWriter, notice: Rc<Notice>, shown: Option<Ticket>) -> Cid {
+        let newcomer = Rc::clone(&notice);
+        let cid = self.guarded("join", |battle| battle.welcome(writer, notice, shown));
+        if self.has_failed {
+            newcomer.give(Dismissal::Failed);
+        }
+        cid
+    }
+
+    /// A client is gone. To be called once for each, also after it was dismissed.
+    pub(crate) fn leave(&mut self, cid: Cid) {
+        self.guarded("leave", |battle| battle.part_with(cid));
+    }
+
+    /// What a client sent, as the decoder gives it: a message, or the error that ends them.
+    pub(crate) fn handle_message(&mut self, cid: Cid, message: Result<Command<'_>, wire::Error>) {
+        self.guarded("message", |battle| match battle.admit(cid, message) {
+            Ok(command) => battle.obey(cid, command),
+            Err(dismissal) => battle.dismiss(cid, dismissal),
+        });
+    }
+
+    /// Broadcasts what is buffered for all clients. Who has no room for it is dismissed: a room does not wait.
+    pub(crate) fn flush(&mut self) {
+        self.guarded("flush", Self::broadcast);
+    }
+
+    /// The world moves on, and everybody is told.
+    pub(crate) fn tick(&mut self) {
+        self.guarded("tick", Self::step);
+    }
+
+    /// The server ends.
+    pub(crate) fn dismiss_all(&mut self) {
+        for cid in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.dismiss(cid, Dismissal::GoingAway);
+        }
+        self.outbox.clear();
+    }
+
+    /// Does something that may panic. If it does, the battle is over: nobody knows in which state it is, so all are told to go, and
+    /// whoever calls later finds nobody here. The panic ends neither the client's task in which it happened nor the tick.
+    fn guarded<R: Default>(&mut self, what: &str, work: impl FnOnce(&mut Self) -> R) -> R {
+        if self.has_failed {
+            return R::default();
+        }
+        #[cfg(test)]
+        let work = |battle: &mut Self| {
+            assert_ne!(battle.bomb, Some(what), "a test wants this");
+            work(battle)
+        };
+        // What the panic leaves behind is looked at no more.
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            log::error!("battle {} failed: a panic in {what}", self.number);
+            self.has_failed = true;
+            self.outbox.clear();
+            self.absent.clear();
+            for client in mem::take(&mut self.clients).into_values() {
+                client.notice.give(Dismissal::Failed);
+            }
+            R::default()
+        })
+    }
+
+    fn welcome(&mut self, writer: BufWriter, notice: Rc<Notice>, shown: Option<Ticket>) -> Cid {
         let returning = shown.and_then(|ticket| self.take_absent(ticket));
         // What is already in the outbox, the newcomer learns from the roster.
-        self.flush();
+        self.broadcast();
         let cid = self.free_cid();
         let ticket = match &returning {
             Some(absent) => absent.ticket,
@@ -156,26 +265,16 @@ impl Battle {
         cid
     }
 
-    /// A client is gone. To be called once for each, also after it was dismissed.
-    pub(crate) fn leave(&mut self, cid: Cid) {
+    fn part_with(&mut self, cid: Cid) {
         if let Some(client) = self.remove(cid) {
             let name = client.pilot.as_ref().map_or("", |pilot| &pilot.name);
             log::info!("battle {}: client {cid} {name:?} leaves, {} here", self.number, self.clients.len());
             self.keep_seat(client);
-            self.flush();
+            self.broadcast();
         }
     }
 
-    /// What a client sent, as the decoder gives it: a message, or the error that ends them.
-    pub(crate) fn handle_message(&mut self, cid: Cid, message: Result<Command<'_>, wire::Error>) {
-        match self.admit(cid, message) {
-            Ok(command) => self.obey(cid, command),
-            Err(dismissal) => self.dismiss(cid, dismissal),
-        }
-    }
-
-    /// Broadcasts what is buffered for all clients. Who has no room for it is dismissed: a room does not wait.
-    pub(crate) fn flush(&mut self) {
+    fn broadcast(&mut self) {
         while !self.outbox.is_empty() {
             let mut record = mem::take(&mut self.outbox);
             let mut slow = Vec::new();
@@ -197,8 +296,7 @@ impl Battle {
         }
     }
 
-    /// The world moves on, and everybody is told.
-    pub(crate) fn tick(&mut self) {
+    fn step(&mut self) {
         for hit in self.arena.step() {
             self.score(hit);
         }
@@ -210,15 +308,7 @@ impl Battle {
         self.absent.retain(|absent| now < absent.until);
         self.part_with_idle(now);
         self.arena.frame().encode(&mut self.outbox);
-        self.flush();
-    }
-
-    /// The server ends.
-    pub(crate) fn dismiss_all(&mut self) {
-        for cid in self.clients.keys().copied().collect::<Vec<_>>() {
-            self.dismiss(cid, Dismissal::GoingAway);
-        }
-        self.outbox.clear();
+        self.broadcast();
     }
 
     fn pilots(&self) -> impl Iterator<Item = (Cid, &Pilot)> {

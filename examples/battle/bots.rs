@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
+use futures_lite::{AsyncRead, AsyncWrite};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use unsync_websocket::{Client, WebSocket};
@@ -63,14 +64,19 @@ pub(crate) async fn fly(address: SocketAddr, ticket: Ticket) -> Result<(), Box<d
     let digits: String = ticket.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let client = Client::new(stream, address.to_string(), format!("/ws?ticket={digits}"));
     let mut websocket = client.connect().await?;
-    let ended = play(&mut websocket, ticket).await;
+    let brain = Brain::new(StdRng::try_from_rng(&mut SysRng)?);
+    let ended = play(&mut websocket, ticket, brain).await;
     // Whatever ended it: the server gets its Close.
     websocket.close().await?;
     ended
 }
 
-async fn play(websocket: &mut WebSocket<Async<TcpStream>>, ticket: Ticket) -> Result<(), Box<dyn Error>> {
-    let mut brain = Brain::new(StdRng::try_from_rng(&mut SysRng)?);
+/// Does what the brain says, until the server closes.
+pub(crate) async fn play<T: AsyncRead + AsyncWrite + Unpin>(
+    websocket: &mut WebSocket<T>,
+    ticket: Ticket,
+    mut brain: Brain,
+) -> Result<(), Box<dyn Error>> {
     let (mut told, mut asked) = (Vec::new(), Vec::new());
     loop {
         told.clear();

@@ -25,6 +25,8 @@ pub(crate) enum Dismissal {
     Idle,
     /// Its player has connected again.
     Replaced,
+    /// The battle panicked.
+    Failed,
 }
 
 impl Dismissal {
@@ -38,6 +40,7 @@ impl Dismissal {
             Self::Outdated | Self::Nonsense(_) | Self::Flood => CloseCode::POLICY_VIOLATION,
             Self::Idle => ours(4001),
             Self::Replaced => ours(4002),
+            Self::Failed => CloseCode::INTERNAL_ERROR,
         }
     }
 
@@ -51,6 +54,7 @@ impl Dismissal {
             Self::Flood => String::from("too many inputs"),
             Self::Idle => String::from("idle"),
             Self::Replaced => String::from("connected again elsewhere"),
+            Self::Failed => String::from("this battle has failed"),
         }
     }
 
@@ -109,6 +113,7 @@ mod tests {
             (Dismissal::Flood, 1008),
             (Dismissal::Idle, 4001),
             (Dismissal::Replaced, 4002),
+            (Dismissal::Failed, 1011),
         ];
         for (dismissal, code) in all {
             assert!(dismissal.reason().len() <= 123);

@@ -17,12 +17,23 @@ mod battle;
 mod bots;
 mod brain;
 mod dismissal;
+#[cfg(test)]
+#[path = "../../tests/kit/mod.rs"]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "as in the library's own tests"
+)]
+mod kit;
 mod manager;
 mod name;
 mod options;
 mod pages;
 mod round;
 mod rules;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 mod ticket;
@@ -38,9 +49,14 @@ use std::time::{Duration, Instant};
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer, block_on};
 use async_signal::{Signal, Signals};
-use futures_lite::StreamExt;
 use futures_lite::future::{or, zip};
-use unsync_websocket::{BufReader, BufWriter, Config, HandshakeError, Server, ServerRequest, new_shared};
+use futures_lite::{AsyncRead, AsyncWrite, StreamExt};
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
+use socket2::SockRef;
+use unsync_websocket::{
+    BufReader, BufWriter, Config, HandshakeError, Server, ServerRequest, new_shared, new_shared_with_capacity,
+};
 
 use dismissal::Notice;
 use manager::BattleManager;
@@ -49,6 +65,10 @@ use ticket::Ticket;
 
 /// Bytes of the longest message a client may send: a join with a long name, and some keys.
 const MAX_MESSAGE: usize = 1024;
+
+/// Bytes of states that a client may be behind, and of those that the kernel keeps for it: seconds of a battle.
+const RING: usize = 32 << 10;
+const SEND_BUFFER: usize = 32 << 10;
 
 /// Time for a client to answer our Close, and for all of them when the server ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 4 });
@@ -84,7 +104,7 @@ fn main() -> ExitCode {
 
 fn serve_all(options: &Options) -> Result<(), Box<dyn Error>> {
     // The manager outlives the executor, so that tasks may borrow it.
-    let manager = BattleManager::new(options.rules)?;
+    let manager = BattleManager::new(options.rules, StdRng::try_from_rng(&mut SysRng)?);
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(run(&executor, &manager, options)))
 }
@@ -168,7 +188,7 @@ async fn accept<'m>(
                 let (config, present) = (config.clone(), Rc::clone(&present));
                 executor
                     .spawn(async move {
-                        if let Err(error) = serve(stream, config, manager).await {
+                        if let Err(error) = serve(Server::new(tune(stream)), config, manager).await {
                             log::warn!("{error}");
                         }
                         drop(present);
@@ -195,16 +215,23 @@ async fn tick(manager: &BattleManager) {
     }
 }
 
+/// A socket for what is stale soon: nothing waits to be sent along with more, and little waits at all. (The kernel would take
+/// megabytes of states that nobody will ever look at, and a client that does not read would look well for minutes.)
+fn tune(stream: Async<TcpStream>) -> Async<TcpStream> {
+    let socket = SockRef::from(stream.get_ref());
+    if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(SEND_BUFFER)) {
+        log::warn!("a socket cannot be tuned: {error}");
+    }
+    stream
+}
+
 /// One connection: a page, or a client of a battle.
-async fn serve(
-    stream: Async<TcpStream>,
+async fn serve<T: AsyncRead + AsyncWrite + Unpin + 'static>(
+    server: Server<T>,
     config: Config,
     manager: &BattleManager,
 ) -> Result<(), HandshakeError> {
-    if let Err(error) = stream.get_ref().set_nodelay(true) {
-        log::warn!("TCP_NODELAY: {error}");
-    }
-    let request = Server::new(stream).config(config).same_origin().receive_request().await?;
+    let request = server.config(config).same_origin().receive_request().await?;
     if request.is_upgrade() && request.path() == "/ws" {
         battle(request, manager).await
     } else {
@@ -213,8 +240,8 @@ async fn serve(
 }
 
 /// One client's life in a battle.
-async fn battle(
-    request: ServerRequest<Async<TcpStream>>,
+async fn battle<T: AsyncRead + AsyncWrite + Unpin + 'static>(
+    request: ServerRequest<T>,
     manager: &BattleManager,
 ) -> Result<(), HandshakeError> {
     let ticket = request.query().and_then(Ticket::in_query);
@@ -222,7 +249,7 @@ async fn battle(
     let cork = websocket.cork_handle();
     let (mut sender, mut receiver) = websocket.split();
 
-    let (writer, mut reader) = new_shared(); // !Sync halves of a quasi-ring buffer
+    let (writer, mut reader) = new_shared_with_capacity(RING); // !Sync halves of a quasi-ring buffer
     let notice = Rc::new(Notice::default());
     let battle = manager.matchmake(ticket); // Rc<RefCell<Battle>>
     let cid = battle.borrow_mut().join(writer, Rc::clone(&notice), ticket);

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use rand::SeedableRng;
-use rand::rngs::{StdRng, SysError, SysRng};
+use rand::rngs::StdRng;
 
 use crate::battle::Battle;
 use crate::rules::Rules;
@@ -22,14 +22,9 @@ pub(crate) struct BattleManager {
 }
 
 impl BattleManager {
-    /// No battles yet.
-    ///
-    /// # Errors
-    ///
-    /// The operating system gives no randomness: then tickets could be guessed, and nobody should play.
-    pub(crate) fn new(rules: Rules) -> Result<Self, SysError> {
-        let rng = RefCell::new(StdRng::try_from_rng(&mut SysRng)?);
-        Ok(Self { rules, battles: RefCell::default(), opened: Cell::new(0), rng })
+    /// No battles yet. Whoever can guess what `rng` gives can guess tickets: it is to come from the operating system.
+    pub(crate) fn new(rules: Rules, rng: StdRng) -> Self {
+        Self { rules, battles: RefCell::default(), opened: Cell::new(0), rng: RefCell::new(rng) }
     }
 
     /// The battle where the holder of this ticket has a seat; or else the oldest with a free seat, for whoever takes it
@@ -64,11 +59,13 @@ impl BattleManager {
         Rc::new(RefCell::new(Battle::new(number, self.rules, rng)))
     }
 
-    /// All battles move on by one tick. Those that no client's task holds, and where nobody is expected, are over; and so, but for
-    /// the first, are those that were left to the bots.
+    /// All battles move on by one tick. Those that no client's task holds, and where nobody is expected, are over; and so are those
+    /// that failed, and, but for the first, those that were left to the bots.
     pub(crate) fn tick(&self) {
-        let goes_on =
-            |battle: &Rc<RefCell<Battle>>| Rc::strong_count(battle) > 1 || battle.borrow().expects_somebody();
+        let goes_on = |battle: &Rc<RefCell<Battle>>| {
+            !battle.borrow().has_failed()
+                && (Rc::strong_count(battle) > 1 || battle.borrow().expects_somebody())
+        };
         self.battles.borrow_mut().retain(goes_on);
         for (index, battle) in self.battles.borrow().iter().enumerate() {
             let mut battle = battle.borrow_mut();
@@ -87,6 +84,11 @@ impl BattleManager {
     }
 
     #[cfg(test)]
+    pub(crate) fn battles(&self) -> Vec<Rc<RefCell<Battle>>> {
+        self.battles.borrow().clone()
+    }
+
+    #[cfg(test)]
     pub(crate) fn battle_count(&self) -> usize {
         self.battles.borrow().len()
     }
@@ -100,8 +102,12 @@ mod tests {
     use crate::rules::ticks;
     use crate::wire::{self, Command};
 
+    fn manager_with(rules: Rules) -> BattleManager {
+        BattleManager::new(rules, StdRng::seed_from_u64(7))
+    }
+
     fn manager() -> BattleManager {
-        BattleManager::new(Rules { seats: 3, ..Rules::default() }).unwrap()
+        manager_with(Rules { seats: 3, ..Rules::default() })
     }
 
     /// Takes a seat as a client's task does.
@@ -137,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_battle_has_its_bots_and_half_of_its_seats_for_people() {
-        let manager = BattleManager::new(Rules { seats: 4, bots: 9, ..Rules::default() }).unwrap();
+        let manager = manager_with(Rules { seats: 4, bots: 9, ..Rules::default() });
         assert_eq!(
             (muster(&manager).len(), manager.battle_count()),
             (2, 1),
@@ -157,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_battle_that_is_left_to_the_bots_is_over_but_for_the_first() {
-        let manager = BattleManager::new(Rules { seats: 2, bots: 1, ..Rules::default() }).unwrap();
+        let manager = manager_with(Rules { seats: 2, bots: 1, ..Rules::default() });
         let _first = muster(&manager);
         let [_bob, (second, ann)] = [take_seat(&manager), take_seat(&manager)];
         assert_eq!(muster(&manager).len(), 1);

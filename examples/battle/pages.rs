@@ -1,8 +1,6 @@
 //! The page: a few files in the binary, and what is answered to everything else.
 
-use async_io::Async;
-use std::net::TcpStream;
-
+use futures_lite::{AsyncRead, AsyncWrite};
 use unsync_websocket::{HandshakeError, ServerRequest};
 
 /// What the page may do: run our script, use our style, draw our icon, and connect to where it came from.
@@ -38,7 +36,9 @@ const fn script(path: &'static str, body: &'static str) -> Page {
 const FAVICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0a0e1c"/><path d="M27 16 7 25l4-9-4-9z" fill="#4cf" stroke="#cff" stroke-width="1.5" stroke-linejoin="round"/></svg>"##;
 
 /// Answers a request that is not for the socket.
-pub(crate) async fn answer(request: ServerRequest<Async<TcpStream>>) -> Result<(), HandshakeError> {
+pub(crate) async fn answer<T: AsyncRead + AsyncWrite + Unpin + 'static>(
+    request: ServerRequest<T>,
+) -> Result<(), HandshakeError> {
     if !matches!(request.method(), "GET" | "HEAD") {
         return request.reject(405).header("Allow", "GET, HEAD").body("only GET and HEAD").await;
     }

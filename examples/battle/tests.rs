@@ -1,4 +1,5 @@
 //! The server over real sockets, with clients that are this library's own in the other role.
+#![allow(clippy::arithmetic_side_effects, reason = "a test counts small numbers")]
 
 use std::net::SocketAddr;
 
@@ -7,11 +8,15 @@ use async_io::block_on;
 use futures_lite::future::{poll_once, yield_now};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use unsync_websocket::{Client, WebSocket};
+use unsync_websocket_test_alloc::{Counting, Scope};
 
 use super::*;
 use crate::rules::Rules;
 use crate::wire::Event;
 use crate::wire::events;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// What a test works with: a server, and its insides.
 struct House<'m> {
@@ -25,8 +30,12 @@ struct House<'m> {
 
 /// Runs a test beside a server, which has no tick of its own: the test says when.
 fn with_server(test: impl AsyncFnOnce(House<'_>)) {
+    with_server_of(Rules { bots: 3, ..Rules::default() }, test);
+}
+
+fn with_server_of(rules: Rules, test: impl AsyncFnOnce(House<'_>)) {
     // Some tests let years pass.
-    let manager = BattleManager::new(Rules { idle: u32::MAX, bots: 3, ..Rules::default() }).unwrap();
+    let manager = BattleManager::new(Rules { idle: u32::MAX, ..rules }, StdRng::seed_from_u64(7));
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(async {
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
@@ -361,5 +370,132 @@ fn bots_fight_each_other_and_leave_when_the_server_ends() {
         for bot in bots {
             bot.await.unwrap();
         }
+    });
+}
+
+/// The tick of a frame.
+fn tick_of(event: &Event<'_>) -> Option<u32> {
+    match *event {
+        Event::Frame { tick, .. } => Some(tick),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_battle_that_panics_takes_nothing_else_down_and_its_members_are_told_1011() {
+    for place in ["tick", "message", "join", "leave", "flush"] {
+        with_server_of(Rules { seats: 3, ..Rules::default() }, async |House { address, manager, .. }| {
+            let mut others = Vec::new();
+            for name in ["Ann", "Bob", "Cid"] {
+                others.push(Guest::playing(address, name).await);
+            }
+            others[0].hears(named("Cid")).await;
+            let mut members = [Guest::playing(address, "Dan").await, Guest::playing(address, "Eve").await];
+            members[0].hears(named("Eve")).await;
+            manager.battles()[1].borrow_mut().bomb = Some(place);
+            let mut told = 2;
+            match place {
+                "tick" => manager.tick(),
+                "leave" => {
+                    members[1].websocket.close().await.unwrap();
+                    told = 1;
+                }
+                "join" => {
+                    let mut late = Guest::new(address).await;
+                    assert_eq!(late.is_closed().await, (1011, String::from("this battle has failed")));
+                }
+                _ => members[1].says(&[4, 1]).await,
+            }
+            for member in members.iter_mut().take(told) {
+                assert_eq!(
+                    member.is_closed().await,
+                    (1011, String::from("this battle has failed")),
+                    "{place}"
+                );
+            }
+            let first = manager.battles()[0].borrow().now() + 1;
+            for tick in first..first + 10 {
+                manager.tick();
+                for other in &mut others {
+                    while other.hears(tick_of).await < tick {}
+                }
+            }
+            assert_eq!(manager.battle_count(), 1, "the failed one is forgotten");
+            let mut newcomer = Guest::playing(address, "Fay").await;
+            newcomer.hears(named("Fay")).await;
+            assert_eq!(manager.battle_count(), 2);
+        });
+    }
+}
+
+/// Clients in a room, of whom most look on; and how many of them stop reading.
+const CROWD: usize = 1000;
+const DEAD: usize = 10;
+
+/// A tick, until it has reached all of these; and how long it took to reach 99 of 100.
+async fn spread(house: &House<'_>, crowd: &mut [Guest]) -> Duration {
+    let now = house.manager.battles()[0].borrow().now();
+    let begun = Instant::now();
+    house.manager.tick();
+    let mut took = Vec::new();
+    for guest in crowd {
+        // Whoever has missed one would see the wrong number here.
+        assert_eq!(guest.hears(tick_of).await, now + 1);
+        took.push(begun.elapsed());
+    }
+    took[took.len() * 99 / 100]
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[test]
+fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_are_told_1013() {
+    let rules = Rules { seats: CROWD, ..Rules::default() };
+    with_server_of(rules, async |house| {
+        let mut crowd = Vec::new();
+        // Ships make frames larger: the more there are, the sooner a dead one is found out.
+        for number in 0..60 {
+            crowd.push(Guest::playing(house.address, &format!("Pilot {number}")).await);
+        }
+        for _ in 60..CROWD {
+            crowd.push(Guest::new(house.address).await);
+        }
+        let battle = Rc::clone(&house.manager.battles()[0]);
+        while battle.borrow().look().seats.len() < 60 {
+            yield_now().await;
+        }
+        spread(&house, &mut crowd).await;
+
+        let mut alone = Vec::new();
+        for _ in 0..100 {
+            alone.push(spread(&house, &mut crowd).await);
+        }
+        let mut dead = crowd.split_off(CROWD - DEAD);
+        let heap = Scope::new();
+        let (mut beside, mut ticks) = (Vec::new(), 0);
+        while battle.borrow().client_count() > CROWD - DEAD {
+            beside.push(spread(&house, &mut crowd).await);
+            ticks += 1;
+            assert!(ticks < 5000, "the dead are not found out");
+        }
+        // A ring, an outbox and the message that did not fit any more: 256 KiB at the most for each.
+        let most = heap.peak();
+        assert!(
+            usize::try_from(most).is_ok_and(|most| most < DEAD * (256 << 10)),
+            "{most} bytes for {DEAD} who do not read"
+        );
+        for _ in 0..50 {
+            spread(&house, &mut crowd).await;
+        }
+        for guest in &mut dead {
+            assert_eq!(guest.is_closed().await, (1013, String::from("too slow")));
+        }
+        let (alone, beside) = (median(alone), median(beside));
+        println!(
+            "{ticks} ticks until the dead were found out, {most} bytes for them; p99 {alone:?} without them, {beside:?} with them"
+        );
     });
 }

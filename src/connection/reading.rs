@@ -23,7 +23,7 @@ use crate::protocol::{Event, Inbound, ProtocolError};
 const FRAME_BUDGET: usize = 64;
 /// Bytes after which other tasks get their turn.
 const BYTE_BUDGET: usize = 64 << 10;
-/// What a step of inflating a message counts as, in bytes: the longest takes a millisecond or so.
+/// What the last step of inflating a message counts as, in bytes. Any other takes a millisecond or so, and is a turn's work.
 const INFLATE_COST: usize = 16 << 10;
 
 pub(crate) struct Reading {
@@ -142,6 +142,8 @@ impl Reading {
                     }
                     let mut input = scratch.filled(count);
                     let parsed = self.parse(shared, &mut input, data.as_deref_mut());
+                    // Never more than one read brings.
+                    self.unread.reserve_exact(input.len());
                     self.unread.extend_from_slice(input);
                     parsed
                 }
@@ -236,7 +238,11 @@ impl Reading {
             let before = input.len();
             let inflates = self.inbound.has_more();
             let event = self.inbound.step(input, data.as_deref_mut());
-            self.budget.spend(if inflates { INFLATE_COST } else { before.saturating_sub(input.len()) });
+            self.budget.spend(match (inflates, self.inbound.has_more()) {
+                (true, true) => BYTE_BUDGET,
+                (true, false) => INFLATE_COST,
+                (false, _) => before.saturating_sub(input.len()),
+            });
             match event {
                 Ok(None) if self.inbound.has_more() => {}
                 Ok(None) => return Parsed::NeedMore,

@@ -387,6 +387,8 @@ impl Inbound {
                         .as_mut()
                         .filter(|_| self.assembly.as_ref().is_some_and(|it| it.compressed))
                     {
+                        let max = Inflater::max_packed(self.limits.max_message);
+                        make_room(inflater.packed(), len, max);
                         copy(inflater.packed());
                     } else if let Some(assembly) = &mut self.assembly {
                         // Only a message that is this one frame can go past our own buffer: of any other,
@@ -409,6 +411,8 @@ impl Inbound {
                                 if self.message.capacity() == 0 {
                                     self.message = spare::take();
                                 }
+                                let most = if header.fin { assembly.len } else { self.limits.max_message };
+                                make_room(&mut self.message, len, most);
                                 let start = self.message.len();
                                 copy(&mut self.message);
                                 assembly.extend(self.message.get(start..).unwrap_or_default())?;
@@ -557,6 +561,15 @@ impl Inbound {
         let Some(assembly) = self.assembly.take() else { return Ok(Event::Fragment) };
         self.shown = Shown::Message;
         assembly.finish()
+    }
+}
+
+/// Makes room for `more` bytes: twice as much as there was, but never for more than the message can come to.
+fn make_room(buffer: &mut Vec<u8>, more: usize, most: usize) {
+    let needed = buffer.len().saturating_add(more);
+    if needed > buffer.capacity() {
+        let capacity = buffer.capacity().saturating_mul(2).min(most).max(needed);
+        buffer.reserve_exact(capacity.saturating_sub(buffer.len()));
     }
 }
 

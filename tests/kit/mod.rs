@@ -8,6 +8,7 @@
 //! * [`ledger`]: payloads that tell which message and which byte they are, and who keeps count of them.
 //! * [`slow`]: RFC 6455 the slow and obvious way, to compare with; [`wire`]: what it says of recorded bytes.
 //! * [`inflate`]: RFC 1951 in the same spirit.
+//! * [`flood`]: a peer that never ends, made up as it is read.
 //! * [`script`]: a stream that plays given bytes in given pieces, for cuts by the hundred thousand.
 //! * [`runs`]: the loops over seeds and models, and what is printed when one fails.
 //!
@@ -25,6 +26,7 @@
 
 pub mod choices;
 pub mod cut;
+pub mod flood;
 pub mod inflate;
 pub mod ledger;
 pub mod net;

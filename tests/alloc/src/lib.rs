@@ -1,4 +1,4 @@
-//! An allocator that counts, by thread: bytes alive, their high-water mark, and calls.
+//! An allocator that counts, by thread: bytes alive, their high-water mark, and calls; and for the whole process, bytes alive.
 //!
 //! ```
 //! use unsync_websocket_test_alloc::{Counting, Scope};
@@ -13,6 +13,10 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+/// Bytes alive, whichever thread they are of.
+static ALL: AtomicIsize = AtomicIsize::new(0);
 
 thread_local! {
     // Constants without destructors: reading them allocates nothing, and works while a thread ends.
@@ -27,6 +31,7 @@ thread_local! {
 pub struct Counting;
 
 fn count(bytes: isize) {
+    ALL.fetch_add(bytes, Ordering::Relaxed);
     let live = LIVE.get() + bytes;
     LIVE.set(live);
     PEAK.set(PEAK.get().max(live));
@@ -63,6 +68,11 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: as in `dealloc`, and `new_size` is as the caller promises.
         unsafe { System.realloc(ptr, layout, new_size) }
     }
+}
+
+/// Bytes alive in the whole process.
+pub fn live_in_process() -> isize {
+    ALL.load(Ordering::Relaxed)
 }
 
 /// What this thread allocated since the scope began. Scopes nest.

@@ -1,0 +1,296 @@
+//! One peer cannot take a thread for itself (goal G10, test T26).
+//!
+//! smol has no budget for tasks: a task that finds work whenever it is polled, and never waits, keeps all others of its thread from
+//! running. So a connection counts what it does and lets others run. Here are peers that send without end whatever costs a reader
+//! most, beside a timer and a client that behaves.
+//!
+//! A machine with other things to do makes any task late, so wall-clock time proves little. First the work of a single poll is
+//! counted, and timed as the least of several equal runs; then all the floods run on one executor at once, and the gap of a timer is
+//! held against that of the same thread without floods.
+#![cfg(feature = "async-io")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::mem_forget,
+    reason = "tests say what they expect by failing"
+)]
+
+mod kit;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use async_executor::LocalExecutor;
+use async_io::Timer;
+use async_net::{TcpListener, TcpStream};
+use kit::flood::{Flood, Hand, Seen, Then};
+use unsync_websocket::{Client, Config, Error, Incoming, NoTimer, Role, Server, WebSocket};
+
+/// A masked frame with a key of zeros.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..126 => frame.push(0x80 | len as u8),
+        len @ 126..65_536 => {
+            frame.push(0xFE);
+            frame.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            frame.push(0xFF);
+            frame.extend((len as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+/// What a peer does.
+struct Kind {
+    name: &'static str,
+    /// It says this once, and then the other for ever.
+    first: Vec<u8>,
+    then: Vec<u8>,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Receive,
+    ReceiveData,
+    /// Everything is thrown away, again and again.
+    Close,
+    Handshake,
+}
+
+fn kinds() -> Vec<Kind> {
+    let plain = |name, first: Vec<u8>, then: Vec<u8>| Kind { name, first, then, what: What::Receive };
+    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "two kinds need `deflate`"))]
+    let mut kinds = vec![
+        plain("messages of a byte", Vec::new(), frame(0x81, b"x")),
+        plain("pings", Vec::new(), frame(0x89, &[7; 125])),
+        Kind { what: What::ReceiveData, ..plain("pongs", Vec::new(), frame(0x8A, b"")) },
+        plain("empty fragments", frame(0x01, b""), frame(0x00, b"")),
+        plain(
+            "fragments of a byte",
+            Vec::new(),
+            [frame(0x01, b"x"), frame(0x00, b"x").repeat(4094), frame(0x80, b"")].concat(),
+        ),
+        plain("messages of 1 MiB", Vec::new(), frame(0x81, &vec![b'x'; 1 << 20])),
+        Kind { what: What::Close, ..plain("messages after our Close", Vec::new(), frame(0x82, &[7; 125])) },
+        Kind {
+            what: What::Handshake,
+            ..plain("heads", b"GET / HTTP/1.1\r\n".to_vec(), b"A: b\r\n".to_vec())
+        },
+    ];
+    #[cfg(feature = "deflate")]
+    {
+        let zeros = vec![0; 1 << 20];
+        let mut bomb = Vec::with_capacity(1 << 20);
+        flate2::Compress::new(flate2::Compression::best(), false)
+            .compress_vec(&zeros, &mut bomb, flate2::FlushCompress::Sync)
+            .unwrap();
+        bomb.truncate(bomb.len() - 4);
+        kinds.push(plain("bombs", Vec::new(), frame(0xC2, &bomb)));
+        kinds.push(plain("streams that end at once", Vec::new(), frame(0xC2, &[0x03, 0x00].repeat(1 << 19))));
+    }
+    kinds
+}
+
+fn config() -> Config {
+    let config = Config::new().max_fragments(u32::MAX).max_message(1 << 20);
+    #[cfg(feature = "deflate")]
+    let config = config.deflate(unsync_websocket::Deflate::new());
+    config
+}
+
+impl Kind {
+    fn peer(&self) -> (Flood, Rc<Seen>) {
+        // An end, so that a reader without a budget fails instead of reading for ever.
+        let (peer, seen) =
+            Flood::of(Then::Waits, &self.first, &self.then, (256 << 20) / self.then.len() as u64);
+        seen.forget.set(true);
+        (peer, seen)
+    }
+
+    fn socket(&self) -> WebSocket<Flood> {
+        WebSocket::with_timer(self.peer().0, Role::Server, config(), Vec::new(), NoTimer)
+    }
+
+    /// What a server does about it, for ever; `said` counts the bytes that the peer has said.
+    async fn serve(&self, said: &Cell<u64>) {
+        let counted = |seen: &Seen, from: u64| said.set(from + seen.said.get());
+        loop {
+            let from = said.get();
+            let (peer, seen) = self.peer();
+            let counting = std::pin::pin!(async {
+                if self.what == What::Handshake {
+                    assert!(Server::with_timer(peer, NoTimer).accept().await.is_err());
+                    return;
+                }
+                let mut socket = WebSocket::with_timer(peer, Role::Server, config(), Vec::new(), NoTimer);
+                let mut data = Vec::new();
+                match self.what {
+                    What::Receive => while socket.receiver.receive().await.is_ok() {},
+                    What::ReceiveData => {
+                        while socket.receiver.receive_data(&mut data).await.is_ok() {
+                            data.clear();
+                        }
+                    }
+                    What::Close => assert!(matches!(socket.close().await, Err(Error::CloseTimeout))),
+                    What::Handshake => {}
+                }
+            });
+            let mut counting: Pin<&mut dyn Future<Output = ()>> = counting;
+            std::future::poll_fn(|cx| {
+                let poll = counting.as_mut().poll(cx);
+                counted(&seen, from);
+                poll
+            })
+            .await;
+            // Whoever serves one after the other lets others run in between.
+            futures_lite::future::yield_now().await;
+        }
+    }
+}
+
+/// Polls that are looked at.
+const POLLS: usize = 400;
+/// Equal runs, of which the least time counts.
+const RUNS: usize = 5;
+
+#[test]
+fn no_poll_does_more_than_its_share() {
+    for kind in kinds() {
+        let mut times = [Duration::MAX; POLLS];
+        let mut most = 0;
+        for _ in 0..RUNS {
+            let (hand, said) = (Hand::new(), Cell::new(0));
+            let mut serving = std::pin::pin!(kind.serve(&said));
+            for time in &mut times {
+                let (before, start) = (said.get(), Instant::now());
+                assert!(hand.poll(serving.as_mut()).is_pending());
+                *time = (*time).min(start.elapsed());
+                most = most.max(said.get().saturating_sub(before));
+                assert!(hand.wakes() > 0, "{}: it asks for its next turn", kind.name);
+            }
+        }
+        let worst = times.into_iter().max().unwrap();
+        println!("{:26} {most:7} bytes read in a poll at most, {worst:?}", kind.name);
+        // A turn of 64 KiB may begin near the end of a read of 64 KiB; a handshake takes a head and the next drain.
+        assert!(most <= 2 * (64 << 10), "{}: {most} bytes in one poll", kind.name);
+        assert!(worst < Duration::from_millis(5), "{}: {worst:?} in one poll", kind.name);
+    }
+}
+
+#[test]
+fn no_poll_tells_or_takes_more_than_64_frames() {
+    for (name, piece, per_frame) in
+        [("pongs", frame(0x8A, b""), 6), ("messages", frame(0x82, b"x"), 7), ("empty", frame(0x82, b""), 6)]
+    {
+        let kind = Kind { name, first: Vec::new(), then: piece, what: What::Receive };
+        let mut socket = kind.socket();
+        let (hand, told) = (Hand::new(), Cell::new(0));
+        for _ in 0..1000 {
+            let before = told.get();
+            let polled = hand.poll(std::pin::pin!(async {
+                while socket.receiver.receive().await.is_ok() {
+                    told.set(told.get() + 1);
+                }
+            }));
+            assert!(polled.is_pending());
+            let turn = told.get() - before;
+            assert!(turn <= 64, "{name}: {turn} in one turn, of {per_frame} bytes each");
+        }
+        assert!(told.get() >= 60_000, "{name}: {} in a thousand turns", told.get());
+    }
+}
+
+/// What came of the timer and of the client.
+#[derive(Debug)]
+struct Lateness {
+    timer_p99: Duration,
+    timer_worst: Duration,
+    client_p99: Duration,
+}
+
+fn p99(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort_unstable();
+    (times[times.len() * 99 / 100], times[times.len() - 1])
+}
+
+/// A timer of 5 ms, and a client that sends and waits for its echo over TCP, beside these floods on one thread, for a second.
+fn run(floods: &[Kind]) -> Lateness {
+    let said: Vec<_> = floods.iter().map(|_| Cell::new(0)).collect();
+    let executor = LocalExecutor::new();
+    let tasks: Vec<_> =
+        floods.iter().zip(&said).map(|(kind, said)| executor.spawn(kind.serve(said))).collect();
+    let late = async_io::block_on(executor.run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let echo = executor.spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut websocket = Server::new(stream).accept().await.unwrap();
+            while let Ok(Incoming::Message(message)) = websocket.receiver.receive().await {
+                websocket.sender.send(message).await.unwrap();
+            }
+        });
+        let end = Instant::now() + Duration::from_secs(1);
+        let timer = executor.spawn(async move {
+            let mut late = Vec::new();
+            while Instant::now() < end {
+                let due = Instant::now() + Duration::from_millis(5);
+                Timer::at(due).await;
+                late.push(due.elapsed());
+            }
+            late
+        });
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut client = Client::new(stream, address.to_string(), "/").connect().await.unwrap();
+        let mut rounds = Vec::new();
+        while Instant::now() < end {
+            let start = Instant::now();
+            client.sender.send("are you there?").await.unwrap();
+            assert!(matches!(client.receiver.receive().await.unwrap(), Incoming::Message(_)));
+            rounds.push(start.elapsed());
+        }
+        drop(client);
+        echo.await;
+        let (timer_p99, timer_worst) = p99(timer.await);
+        Lateness { timer_p99, timer_worst, client_p99: p99(rounds).0 }
+    }));
+    for (kind, said) in floods.iter().zip(&said) {
+        assert!(said.get() > 1000, "{} went on: {} bytes", kind.name, said.get());
+    }
+    drop(tasks);
+    late
+}
+
+/// All floods at once on one thread. The goal: a timer of 5 ms is late by 5 ms at most in 99 of 100 cases, and never by more than
+/// 20 ms. What the machine itself adds is measured without floods, right before. (The client's way is longer: async-io looks for
+/// readiness every 10 ms or so while a thread is never idle, and an echo takes four such looks.)
+#[test]
+fn a_timer_and_a_client_beside_every_flood_at_once() {
+    let floods = kinds();
+    let mut told = Vec::new();
+    let kept = (0..5).any(|_| {
+        let (quiet, flooded) = (run(&[]), run(&floods));
+        let machine = 3 * quiet.timer_worst;
+        let kept = flooded.timer_p99 <= Duration::from_millis(5) + machine
+            && flooded.timer_worst <= Duration::from_millis(20) + machine
+            && flooded.client_p99 <= Duration::from_millis(200) + machine;
+        told.push(format!("without floods: {quiet:?}\nwith {}: {flooded:?}", floods.len()));
+        kept
+    });
+    println!("{}", told.join("\n"));
+    assert!(kept, "five times too late:\n{}", told.join("\n"));
+}
