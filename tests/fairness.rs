@@ -73,6 +73,7 @@ enum What {
 
 fn kinds() -> Vec<Kind> {
     let plain = |name, first: Vec<u8>, then: Vec<u8>| Kind { name, first, then, what: What::Receive };
+    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "two kinds need `deflate`"))]
     let mut kinds = vec![
         plain("messages of a byte", Vec::new(), frame(0x81, b"x")),
         plain("pings", Vec::new(), frame(0x89, &[7; 125])),

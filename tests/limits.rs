@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use kit::flood::{self, Flood, Hand, Seen, Then};
 use kit::runs::number;
-use kit::slow::{self, BINARY, CONTINUATION, Event, From, PING, PONG, TEXT};
+use kit::slow::{BINARY, CONTINUATION, Event, From, PING, PONG, TEXT};
 use kit::wire;
 use unsync_websocket::{
     Config, Error, HandshakeError, Incoming, NoTimer, ProtocolError, Role, Server, WebSocket,
@@ -390,7 +390,7 @@ mod bombs {
         let count = packed.chunks(piece).count();
         let frames = packed.chunks(piece).enumerate().map(|(n, piece)| {
             let first = if n == 0 { 0x42 } else { 0 } | if n + 1 == count { 0x80 } else { 0 };
-            slow::raw_frame(From::Client, first, piece)
+            kit::slow::raw_frame(From::Client, first, piece)
         });
         frames.collect::<Vec<_>>().concat()
     }

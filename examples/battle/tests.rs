@@ -483,7 +483,10 @@ fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_ar
         }
         // A ring, an outbox and the message that did not fit any more: 256 KiB at the most for each.
         let most = heap.peak();
-        assert!(most < DEAD as isize * (256 << 10), "{most} bytes for {DEAD} who do not read");
+        assert!(
+            usize::try_from(most).is_ok_and(|most| most < DEAD * (256 << 10)),
+            "{most} bytes for {DEAD} who do not read"
+        );
         for _ in 0..50 {
             spread(&house, &mut crowd).await;
         }

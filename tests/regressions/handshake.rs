@@ -51,7 +51,7 @@ fn cve_2023_43669_a_head_without_end_ends_and_is_parsed_once() {
     assert!(seen.lock().unwrap().drained > 0);
     let long = |len| upgrade("/", &format!("X: {}\r\n", "x".repeat(len)));
     let best = growth(&long(16 << 10), &long(128 << 10), |head| {
-        let mut bytes = head.to_vec().into_iter();
+        let mut bytes = Vec::from(head).into_iter();
         let (peer, _) = Flood::drip(move |chunk| chunk.extend(bytes.next()));
         let config = Config::new().max_head(usize::MAX);
         assert!(flood::run(Server::with_timer(peer, NoTimer).config(config).accept()).unwrap().is_ok());
