@@ -20,7 +20,9 @@ pub fn header_parse(data: &[u8]) {
             assert_eq!((slow.fields, slow.len), (fields(&header), len));
             assert_eq!(header.encode().as_slice(), &bytes[..len], "{header:?}");
         }
-        (Some(slow), Err(error)) => assert!(slow.broken.contains(&rule(error)), "{error:?}, not {:?}", slow.broken),
+        (Some(slow), Err(error)) => {
+            assert!(slow.broken.contains(&rule(error)), "{error:?}, not {:?}", slow.broken)
+        }
         (Some(slow), Ok(None)) => panic!("wants more than the {} bytes of it", slow.len),
         (None, Ok(found)) => assert_eq!(found, None),
         // Known before the header is whole: then however it goes on.
@@ -53,7 +55,13 @@ fn round_trip(input: &mut Input<'_>) {
     let number = u64::from_be_bytes(input.array()) >> 1 >> (u32::from(shift) * 2);
     let control = opcode.is_control();
     let payload_len = if control { number % 126 } else { number };
-    let header = FrameHeader { fin: control || bits & 1 != 0, rsv1: !control && bits & 2 != 0, opcode, mask, payload_len };
+    let header = FrameHeader {
+        fin: control || bits & 1 != 0,
+        rsv1: !control && bits & 2 != 0,
+        opcode,
+        mask,
+        payload_len,
+    };
     let encoded = header.encode();
     let bytes = encoded.as_slice();
     let form = match payload_len {
@@ -183,7 +191,10 @@ pub fn utf8_stream(data: &[u8]) {
     let lengths = input.cuts();
     let text = input.rest();
     let whole = std::str::from_utf8(text);
-    let bad_end = whole.err().filter(|error| error.error_len().is_some()).map(|error| first_bad(text, error.valid_up_to()));
+    let bad_end = whole
+        .err()
+        .filter(|error| error.error_len().is_some())
+        .map(|error| first_bad(text, error.valid_up_to()));
 
     for pieces in [pieces(text, &cuts_of(lengths, text.len())), text.chunks(1).collect(), vec![text]] {
         let mut validator = Utf8Validator::new();
@@ -208,6 +219,7 @@ pub fn utf8_stream(data: &[u8]) {
 
 /// The end of the first bad octet, which comes within four behind what is valid: the shortest beginning that cannot be made good.
 fn first_bad(text: &[u8], valid: usize) -> usize {
-    let is_bad = |end: &usize| std::str::from_utf8(&text[valid..*end]).is_err_and(|error| error.error_len().is_some());
+    let is_bad =
+        |end: &usize| std::str::from_utf8(&text[valid..*end]).is_err_and(|error| error.error_len().is_some());
     (valid + 1..=text.len()).find(is_bad).expect("it has one")
 }

@@ -63,7 +63,9 @@ pub fn recv_stream(data: &[u8]) {
     // message the first may be another. (`inflate_stream` has them one by one.)
     const OF_INFLATION: [&str; 3] = ["not DEFLATE", "message too big", "not UTF-8"];
     match (&stream.seen.verdict, whole.1) {
-        (Verdict::Fault { rule: said, .. }, Some(error)) if limits.deflate.is_some() && OF_INFLATION.contains(said) => {
+        (Verdict::Fault { rule: said, .. }, Some(error))
+            if limits.deflate.is_some() && OF_INFLATION.contains(said) =>
+        {
             assert!(OF_INFLATION.contains(&rule(error)), "{error:?}, but {said}");
         }
         _ => {
@@ -153,5 +155,9 @@ fn bounds(stream: &Stream, cuts: Vec<usize>, write_most: usize) {
     assert!(polls <= most, "{polls} polls for {reads} reads, {writes} writes, {frames} frames");
     let inflater = if stream.limits.deflate.is_some_and(|window| window > 0) { INFLATER } else { 0 };
     let most = MOST_HEAP + inflater + 3 * (MAX_MESSAGE + written + 8 * reads) as isize;
-    assert!(peak <= most, "{peak} bytes of heap, not {most}, for {} read and {written} written", stream.bytes.len());
+    assert!(
+        peak <= most,
+        "{peak} bytes of heap, not {most}, for {} read and {written} written",
+        stream.bytes.len()
+    );
 }

@@ -80,17 +80,24 @@ pub fn ring(data: &[u8]) {
     let wakes = Arc::new(Count::default());
     let waker = Waker::from(wakes.clone());
     let mut cx = Context::from_waker(&waker);
-    let mut model = Model { capacity, waiting: vec![], held: 0, reader_gone: false, is_parked: false, wakes: 0, next: 0 };
+    let mut model =
+        Model { capacity, waiting: vec![], held: 0, reader_gone: false, is_parked: false, wakes: 0, next: 0 };
     let (writer, reader) = new_shared_with_capacity(capacity);
     let (mut writer, mut reader) = (Some(writer), Some(reader));
     while !input.is_empty() {
         match (input.below(8), &mut writer, &mut reader) {
             (0..4, Some(writer), _) => model.write(writer, length(&mut input, capacity), &wakes),
-            (4..6, writer, Some(reader)) => read(&mut model, writer.as_ref(), reader, &mut cx, &mut input, &wakes),
+            (4..6, writer, Some(reader)) => {
+                read(&mut model, writer.as_ref(), reader, &mut cx, &mut input, &wakes)
+            }
             (6, gone, _) if input.below(4) == 3 => {
                 if gone.take().is_some() {
                     model.wakes += usize::from(std::mem::take(&mut model.is_parked));
-                    assert_eq!(wakes.0.load(Ordering::Relaxed), model.wakes, "the end wakes a read that waits");
+                    assert_eq!(
+                        wakes.0.load(Ordering::Relaxed),
+                        model.wakes,
+                        "the end wakes a read that waits"
+                    );
                 }
             }
             (7, writer, gone) if input.below(4) == 3 => {
@@ -132,7 +139,9 @@ fn read(
             model.is_parked = true;
             return;
         }
-        Poll::Ready(None) => return assert!(model.reader_gone || model.waiting.is_empty() && writer.is_none()),
+        Poll::Ready(None) => {
+            return assert!(model.reader_gone || model.waiting.is_empty() && writer.is_none());
+        }
         Poll::Ready(Some(lent)) => lent,
     };
     model.is_parked = false;

@@ -21,7 +21,10 @@ struct Name<'a>(&'a [u8]);
 impl Drop for Name<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the input: printf '{}'", self.0.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>());
+            eprintln!(
+                "the input: printf '{}'",
+                self.0.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>()
+            );
         }
     }
 }
