@@ -337,6 +337,8 @@ fn connected(bytes: &[u8], cuts: &[usize]) -> Result<Option<String>, HandshakeEr
     let seen = seen.lock().expect("nobody panicked");
     Asked::parse(&seen.written).assert_upgrade();
     assert_eq!(seen.dropped, connected.is_err());
+    // The stream tells when it is dropped, which is now.
+    drop(seen);
     connected.map(|websocket| websocket.subprotocol().map(str::to_owned))
 }
 
