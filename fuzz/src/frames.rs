@@ -170,7 +170,7 @@ pub fn unmask(data: &[u8]) {
     copied.truncate(offset);
     let mut mask = start;
     for (nth, piece) in pieces(payload, &cuts_of(lengths, payload.len())).into_iter().enumerate() {
-        if apart / 16 >> (nth % 4) & 1 == 1 {
+        if ((apart / 16) >> (nth % 4)) & 1 == 1 {
             let at = copied.len();
             copied.extend_from_slice(piece);
             mask.apply(&mut copied[at..]);

@@ -173,7 +173,7 @@ pub fn server_handshake(data: &[u8]) {
         }
         (Ok(_), None) => unreachable!("judged"),
         (Err((_, status)), _) if written.is_empty() => {
-            assert!(*status == None || bytes.is_empty(), "{told:?}");
+            assert!(status.is_none() || bytes.is_empty(), "{told:?}");
         }
         (Err((_, status)), _) => {
             let reply = Reply::parse(written);

@@ -22,10 +22,8 @@ mod ends;
 #[path = "../../tests/kit/mod.rs"]
 mod kit;
 #[path = "../../tests/client/server.rs"]
-#[allow(dead_code, reason = "a part of it is used")]
 mod server;
 #[path = "../../tests/handshake/wire.rs"]
-#[allow(dead_code, reason = "a part of it is used")]
 mod wire;
 
 use unsync_websocket_test_alloc::Counting;

@@ -67,6 +67,11 @@ pub fn recv_stream(data: &[u8]) {
         {
             assert!(OF_INFLATION.contains(&rule(error)), "{error:?}, but {said}");
         }
+        // A header that is not whole may be wrong already: then however it goes on.
+        (Verdict::InFrame, Some(error)) => {
+            let longer = Stream::new(from, limits, [bytes, &[0; 14]].concat());
+            assert!(longer.seen.broken.contains(&rule(error)), "{error:?}, but {:?}", longer.seen.broken);
+        }
         _ => {
             stream.core_agrees(&cuts);
             stream.receive_agrees(cuts.clone(), write_most);

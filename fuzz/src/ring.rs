@@ -74,6 +74,7 @@ impl Model {
 /// and 4 KiB each when it is empty.
 ///
 /// The capacity, then operations.
+#[allow(clippy::collapsible_match, reason = "what an operation does stands apart from when it is meant")]
 pub fn ring(data: &[u8]) {
     let mut input = Input::new(data);
     let capacity = input.of(&[0, 1, 7, 64, 300, 4096, 5000, 20_000]);
