@@ -1,5 +1,37 @@
 #!/bin/sh
-# Runs the benchmarks: benches/run.sh [--quick]
+# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|idle] [--quick] [--peers] [--only NAME,..]
+# Without a name: those that the gate runs.
 set -eu
 cd "$(dirname "$0")"
-exec cargo run --quiet --release --bin codec -- "$@"
+
+quick= features= only= what=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --quick) quick=--quick ;;
+        --peers) features="--features peers" ;;
+        --only) only="--only $2"; shift ;;
+        codec | echo | deflate | idle) what="$what $1" ;;
+        *) sed -n '2,3s/^# //p' "$0"; exit 2 ;;
+    esac
+    shift
+done
+
+# Node's `ws` takes part when it can be had.
+if [ -n "$features" ] && command -v npm >/dev/null && [ ! -d ws/node_modules ]; then
+    npm install --prefix ws --no-package-lock --silent --no-audit --no-fund || rm -rf ws/node_modules
+fi
+# A socket for each connection.
+ulimit -n "$(ulimit -Hn)"
+# shellcheck disable=SC2086
+cargo build --quiet --release --bins $features
+bin=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
+# The servers run on the first core, the load on the last.
+last=$(($(nproc --all) - 1))
+for name in ${what:-codec echo}; do
+    printf '\n%s\n\n' "## $name"
+    case $name in
+        codec) "$bin/codec" $quick ;;
+        # shellcheck disable=SC2086
+        *) taskset -c "$last" "$bin/load" "$name" $quick $only ;;
+    esac
+done

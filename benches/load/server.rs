@@ -1,0 +1,100 @@
+//! A server that is measured: a process of its own, on the first core.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// Which one, and how it is asked to compress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Name {
+    pub server: String,
+    /// `None`: not. `Some("default")`: at the level it has by default.
+    pub deflate: Option<&'static str>,
+}
+
+impl Name {
+    /// As the tables have it.
+    pub fn title(&self) -> String {
+        match self.deflate {
+            None | Some("default") => self.server.clone(),
+            Some(level) => format!("{}, level {level}", self.server),
+        }
+    }
+}
+
+/// A running server. Dropped, it is ended.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+}
+
+impl Server {
+    pub fn start(name: &Name) -> Result<Self, String> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0"]);
+        if name.server == "ws (Node)" {
+            command.arg("node").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/ws/server.mjs"));
+        } else {
+            command.arg(ours()).arg(&name.server);
+        }
+        command.args(name.deflate);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", name.server))?;
+        let mut line = String::new();
+        let read = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut line));
+        let port = line.trim().parse().map_err(|_| format!("{}: no port ({read:?}, {line:?})", name.server));
+        // Made first, so that it is ended if it has no port.
+        let mut server = Self { child, port: 0 };
+        server.port = port?;
+        Ok(server)
+    }
+
+    /// Seconds of CPU time of all its threads, user and system.
+    pub fn cpu(&self) -> f64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let nanoseconds = tasks.filter_map(|task| {
+            let line = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            line.split(' ').next()?.parse::<u64>().ok()
+        });
+        nanoseconds.sum::<u64>() as f64 / 1e9
+    }
+
+    /// Bytes of its anonymous memory.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux has it");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program with all servers that were built, beside this one.
+fn ours() -> PathBuf {
+    std::env::current_exe().expect("we run").with_file_name("server")
+}
+
+/// The servers that were built, and `ws` if it is installed; with `deflate`, only those that can compress.
+pub fn built(deflate: bool) -> Vec<String> {
+    let mut command = Command::new(ours());
+    command.arg("--list");
+    if deflate {
+        command.arg("deflate");
+    }
+    let output = command.output().expect("the servers are built");
+    let mut names: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    if fs::exists(concat!(env!("CARGO_MANIFEST_DIR"), "/ws/node_modules/ws")).unwrap_or(false) {
+        names.push("ws (Node)".to_owned());
+    }
+    names
+}

@@ -1,0 +1,85 @@
+//! The tables, in Markdown.
+
+use crate::server::Name;
+use crate::{Cell, Row};
+
+/// CPU time as a multiple of the first server's, then what else was measured.
+pub fn print(names: &[Name], rows: &[(Row, Vec<Cell>)]) {
+    println!(
+        "CPU time of the server a message, as a multiple of `{}` in the same round: median (quartiles)\n",
+        names[0].title()
+    );
+    print!("| bytes, connections, in flight | {} |", names[0].title());
+    names[1..].iter().for_each(|name| print!(" {} |", name.title()));
+    println!("\n|---|{}", "---|".repeat(names.len()));
+    for (row, cells) in rows {
+        let first = &cells[0];
+        print!(
+            "| {}, {}, {} | {:.2} us |",
+            row.size,
+            row.connections,
+            row.in_flight,
+            median(first, |r| r.0) * 1e6
+        );
+        for cell in &cells[1..] {
+            let pairs = cell.rounds.iter().zip(&first.rounds);
+            let ratios: Vec<f64> = pairs.map(|(round, first)| round.0 / first.0).collect();
+            match cell.failure {
+                Some(_) => print!(" failed |"),
+                None => {
+                    let at = |share| quantile(ratios.clone(), share);
+                    print!(" {:.2} ({:.2}-{:.2}) |", at(0.5), at(0.25), at(0.75));
+                }
+            }
+        }
+        println!();
+    }
+    println!("\nThe same, in full\n");
+    println!(
+        "| bytes, connections, in flight | server | CPU us a message | messages a second | p50 us | p99 us | p99.9 us |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for (row, cells) in rows {
+        for (name, cell) in names.iter().zip(cells) {
+            print!("| {}, {}, {} | {} |", row.size, row.connections, row.in_flight, name.title());
+            if let Some(failure) = &cell.failure {
+                println!(" failed: {} |||||", failure.trim().lines().next().unwrap_or_default());
+                continue;
+            }
+            let (cpu, rate) = (median(cell, |round| round.0) * 1e6, median(cell, |round| round.1));
+            let at = |share| cell.latency.quantile(share);
+            println!(" {cpu:.2} | {rate:.0} | {:.0} | {:.0} | {:.0} |", at(0.5), at(0.99), at(0.999));
+        }
+    }
+}
+
+/// Whether the answers were compressed, and how well.
+pub fn compression(names: &[Name], rows: &[(Row, Vec<Cell>)]) {
+    println!("\nBytes of a compressed answer\n");
+    println!("| bytes | {} |", names.iter().map(Name::title).collect::<Vec<_>>().join(" | "));
+    println!("|---|{}", "---|".repeat(names.len()));
+    for (row, cells) in rows.iter().filter(|(row, _)| row.in_flight == 1) {
+        print!("| {} |", row.size);
+        for cell in cells {
+            let returned = cell.returned;
+            match (cell.failure.is_some(), returned.compressed == returned.messages) {
+                (true, _) => print!(" failed |"),
+                (_, true) => print!(" {} |", returned.bytes / returned.compressed.max(1)),
+                (_, false) => {
+                    print!(" {} of {} plain |", returned.messages - returned.compressed, returned.messages)
+                }
+            }
+        }
+        println!();
+    }
+}
+
+fn median(cell: &Cell, of: impl Fn(&(f64, f64)) -> f64) -> f64 {
+    quantile(cell.rounds.iter().map(of).collect(), 0.5)
+}
+
+fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = (values.len().saturating_sub(1) as f64 * share).round() as usize;
+    values.get(place).copied().unwrap_or(f64::NAN)
+}

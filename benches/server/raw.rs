@@ -1,0 +1,156 @@
+//! The limit: a level-triggered loop that parses frames where they lie, and echoes with one `recv` and one `send` for each time a
+//! socket is ready. No message is put together; only what the load sends is understood.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+
+use crate::Level;
+
+/// For the sample key of RFC 6455, section 1.3, which is what the load sends.
+const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+const LISTENER: u64 = u64::MAX;
+
+struct Connection {
+    stream: TcpStream,
+    open: bool,
+    /// A header that has not all arrived.
+    header: Vec<u8>,
+    /// Of the frame that is being read.
+    key: [u8; 4],
+    remaining: usize,
+    /// What the socket did not take.
+    unsent: Vec<u8>,
+}
+
+pub fn serve(listener: TcpListener, _: Option<Level>) {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
+    epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN).expect("a new socket");
+    // Connections are never many: the numbers of those that are gone are not used again.
+    let mut connections: Vec<Option<Connection>> = Vec::new();
+    let mut events: Vec<Event> = Vec::with_capacity(1024);
+    let (mut input, mut output) = (vec![0; 64 << 10], Vec::with_capacity(64 << 10));
+    loop {
+        events.clear();
+        if epoll::wait(&epoll, spare_capacity(&mut events), None).is_err() {
+            continue;
+        }
+        for event in &events {
+            let number = event.data.u64();
+            if number == LISTENER {
+                let Ok((stream, _)) = listener.accept() else { continue };
+                stream.set_nodelay(true).expect("a socket can do that");
+                stream.set_nonblocking(true).expect("a socket can do that");
+                let data = EventData::new_u64(connections.len() as u64);
+                epoll::add(&epoll, &stream, data, EventFlags::IN).expect("a new socket");
+                connections.push(Some(Connection::new(stream)));
+                continue;
+            }
+            let slot = &mut connections[number as usize];
+            let Some(connection) = slot else { continue };
+            let was_full = !connection.unsent.is_empty();
+            let alive = connection.ready(&mut input, &mut output);
+            let is_full = !connection.unsent.is_empty();
+            if alive && was_full != is_full {
+                let flags = if is_full { EventFlags::OUT } else { EventFlags::IN };
+                epoll::modify(&epoll, &connection.stream, event.data, flags).expect("it was added");
+            }
+            if !alive {
+                *slot = None;
+            }
+        }
+    }
+}
+
+impl Connection {
+    const fn new(stream: TcpStream) -> Self {
+        Self { stream, open: false, header: Vec::new(), key: [0; 4], remaining: 0, unsent: Vec::new() }
+    }
+
+    /// False once it is over.
+    fn ready(&mut self, input: &mut [u8], output: &mut Vec<u8>) -> bool {
+        if !self.unsent.is_empty() {
+            let unsent = std::mem::take(&mut self.unsent);
+            return self.send(&unsent);
+        }
+        let len = match self.stream.read(input) {
+            Ok(0) => return false,
+            Ok(len) => len,
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
+        };
+        if !self.open {
+            self.open = input[..len].ends_with(b"\r\n\r\n");
+            return !self.open || self.send(ANSWER);
+        }
+        output.clear();
+        self.echo(&input[..len], output);
+        self.send(output)
+    }
+
+    /// The frames of a client, as a server sends them.
+    fn echo(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
+        while !input.is_empty() {
+            if self.remaining == 0 && !self.header(&mut input, output) {
+                return;
+            }
+            let (payload, rest) = input.split_at(self.remaining.min(input.len()));
+            let start = output.len();
+            output.extend_from_slice(payload);
+            let [a, b, c, d] = self.key;
+            let twice = [a, b, c, d, a, b, c, d];
+            let key = u64::from_ne_bytes(twice);
+            let (words, tail) = output[start..].as_chunks_mut::<8>();
+            for word in words {
+                *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+            }
+            tail.iter_mut().zip(twice).for_each(|(byte, key)| *byte ^= key);
+            // The rest of the payload may come later, in the middle of the key.
+            self.key.rotate_left(payload.len() % 4);
+            self.remaining -= payload.len();
+            input = rest;
+        }
+    }
+
+    /// Reads a header, and answers it; false if more of it has to arrive.
+    fn header(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> bool {
+        let held = std::mem::take(&mut self.header);
+        let mut joined = Vec::new();
+        let bytes = if held.is_empty() {
+            *input
+        } else {
+            joined.extend_from_slice(&held);
+            joined.extend_from_slice(&input[..input.len().min(14)]);
+            &joined
+        };
+        let (len, header) = match *bytes {
+            [_, 0xFE, a, b, ..] => (usize::from(a) << 8 | usize::from(b), 8),
+            [_, 0xFF, a, b, c, d, e, f, g, h, ..] => (u64::from_be_bytes([a, b, c, d, e, f, g, h]) as usize, 14),
+            [_, short, ..] if short < 0xFE => (usize::from(short & 0x7F), 6),
+            _ => (0, usize::MAX),
+        };
+        if bytes.len() < header {
+            self.header = bytes.to_vec();
+            *input = &[];
+            return false;
+        }
+        self.key = bytes[header - 4..header].try_into().expect("four");
+        self.remaining = len;
+        output.extend_from_slice(&bytes[..header - 4]);
+        let start = output.len() - (header - 4);
+        output[start + 1] &= 0x7F;
+        *input = &input[header - held.len()..];
+        true
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        match self.stream.write(bytes) {
+            Ok(len) => self.unsent.extend_from_slice(&bytes[len..]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.unsent.extend_from_slice(bytes),
+            Err(_) => return false,
+        }
+        true
+    }
+}
