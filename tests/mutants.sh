@@ -26,15 +26,16 @@ for slice in "$@"; do
             exit 2
             ;;
     esac
-    arguments="--lib"
-    for test in $tests; do arguments="$arguments --test $test"; done
+    # For the build as for the run, so that nothing else is built.
+    arguments="--cargo-arg=--lib"
+    for test in $tests; do arguments="$arguments --cargo-arg=--test=$test"; done
     shard=${SHARD:-0/1}
     out=target/mutants/$slice-$(echo "$shard" | tr / -)
     mkdir -p "$out"
     # Status 2 says that some were missed: that is counted below.
     # shellcheck disable=SC2086
     cargo mutants --all-features --file "$files" --shard "$shard" --output "$out" --timeout 90 --no-times --colors never \
-        --cargo-test-arg=--quiet -- $arguments >"$out/log" 2>&1 || [ $? -le 3 ] || {
+        $arguments >"$out/log" 2>&1 || [ $? -le 3 ] || {
         tail -20 "$out/log" >&2
         exit 1
     }
