@@ -68,6 +68,9 @@ const EVENTS: usize = 256;
 /// Looks at the sockets, between which nothing else of async-io (its timers among it) is looked at.
 const ROUNDS: u32 = 8;
 
+/// As many events in one look make it likely that the next finds some, too.
+const MANY: usize = 4;
+
 /// Buffers of one vectored write that are sure to be looked at.
 const VECTORED: usize = 1024;
 
@@ -106,13 +109,13 @@ impl Poller {
         Ok(Self { mio, registry, outer, sockets: RefCell::default(), runs: Cell::new(0) })
     }
 
-    /// Wakes whoever waits for what has happened. Whether anything had.
-    fn look(&self) -> io::Result<bool> {
+    /// Wakes whoever waits for what has happened; how much that was.
+    fn look(&self) -> io::Result<usize> {
         // A waker that runs its task at once, and that again `run`: the outer look goes on later.
-        let Ok(mut mio) = self.mio.try_borrow_mut() else { return Ok(false) };
+        let Ok(mut mio) = self.mio.try_borrow_mut() else { return Ok(0) };
         let (poll, events) = &mut *mio;
         match poll.poll(events, Some(Duration::ZERO)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             looked => looked?,
         }
         for event in events.iter() {
@@ -122,7 +125,7 @@ impl Poller {
                 socket.heed(event);
             }
         }
-        Ok(!events.is_empty())
+        Ok(events.iter().count())
     }
 }
 
@@ -217,7 +220,9 @@ impl Place {
             }
         }
         if self.poller.runs.get() == 0 {
-            return Poll::Ready(Err(io::Error::other("a local socket is waited for outside of `local::run`")));
+            return Poll::Ready(Err(io::Error::other(
+                "a local socket is waited for outside of `local::run`",
+            )));
         }
         half.wait(cx);
         Poll::Pending
@@ -269,14 +274,16 @@ pub async fn run<F: Future>(future: F) -> io::Result<F::Output> {
     let _run = Run::of(&poller);
     let mut future = pin!(future);
     poll_fn(|cx| {
+        let mut events = 0;
         for _ in 0..ROUNDS {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            // Those who were woken go on in the next round. Without any, async-io is to tell when there are.
-            if !poller.look()? && poller.outer.poll_readable(cx)?.is_pending() {
+            // Where there was much, there is more by now; else async-io tells when there is.
+            if events < MANY && poller.outer.poll_readable(cx)?.is_pending() {
                 return Poll::Pending;
             }
+            events = poller.look()?;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
