@@ -151,6 +151,7 @@
 //! | [`Error`], [`HandshakeError`], [`ProtocolError`] | what went wrong: in a connection, before it, by the peer |
 //! | [`protocol`] | the protocol without I/O, for other kinds of I/O |
 //! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care; the feature `tokio` brings `on_tokio` |
+//! | `local`, a feature | TCP sockets of one thread, beside each of which async-io's own cost half as much again |
 //!
 //! # Compression
 //!

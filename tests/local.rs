@@ -118,7 +118,7 @@ fn nobody_there_is_an_error() {
 #[test]
 fn megabytes_both_ways_through_small_buffers() {
     const BYTES: usize = 4 << 20;
-    let byte = |at: usize| (at % 251) as u8;
+    let byte = |at: usize| u8::try_from(at % 251).unwrap();
     within_run(async {
         let listener = TcpListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let connecting = TcpStream::connect(listener.local_addr().unwrap());
