@@ -136,6 +136,19 @@ fn main() {
                     }
                 }
             }
+            // The loop of the documentation, with sixteen messages a read and so a write.
+            "echo 20 B, 16 a read, corked" => {
+                let mut socket = websocket(Role::Server, one(0x82, 20).repeat(16), true);
+                let echo = socket.cork(async |socket| {
+                    for _ in 0..count {
+                        match socket.receiver.receive().await.unwrap() {
+                            Incoming::Message(message) => socket.sender.send(message).await.unwrap(),
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                });
+                echo.await;
+            }
             // So many Pings and one message, whose cost is small beside.
             "pong answered" => {
                 let mut frames = one(0x89, 20);

@@ -11,7 +11,7 @@ total() {
 }
 if [ $# -eq 0 ]; then
     set -- "receive 16 B" "receive 16 B text" "receive 16 B, one a read" "receive 1 KiB" "receive 16 KiB" "send 20 B, server" \
-        "send 20 B, client" "echo 20 B" "pong answered" "pong answered, one a read"
+        "send 20 B, client" "echo 20 B" "echo 20 B, 16 a read, corked" "pong answered" "pong answered, one a read"
 fi
 for what in "$@"; do
     few=$(total "$what" 10000)

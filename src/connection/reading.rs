@@ -101,13 +101,15 @@ impl Reading {
         mut data: Option<&mut Vec<u8>>,
     ) -> Poll<Result<Event, Error>> {
         shared.unpark(slot);
-        if shared.is_closing() || shared.wants_drive() {
-            shared.register(slot, cx);
-            shared.poll_deadline();
-            shared.drive_uncorked(slot);
-        }
-        if let Some(error) = shared.read_error() {
-            return Poll::Ready(Err(error));
+        if !shared.only_reads() {
+            if shared.is_closing() || shared.wants_drive() {
+                shared.register(slot, cx);
+                shared.poll_deadline();
+                shared.drive_uncorked(slot);
+            }
+            if let Some(error) = shared.read_error() {
+                return Poll::Ready(Err(error));
+            }
         }
         let mut parsed = self.parse_unread(shared, data.as_deref_mut());
         loop {

@@ -411,6 +411,13 @@ impl<T> Shared<T> {
         self.state.borrow().send_error()
     }
 
+    /// Whether nothing is to be written, and nothing has ended or gone wrong: the usual case, found out at once.
+    pub(crate) fn only_reads(&self) -> bool {
+        let state = self.state.borrow();
+        let is_well = self.deadline.get().is_none() && !self.polling.get() && !self.spill_failed.get();
+        is_well && state.input == Input::Open && !state.has_output()
+    }
+
     /// Why nothing more will be read, if so.
     pub(crate) fn read_error(&self) -> Option<Error> {
         self.check_poison();
