@@ -411,11 +411,11 @@ impl<T> Shared<T> {
         self.state.borrow().send_error()
     }
 
-    /// Whether nothing is to be written, and nothing has ended or gone wrong: the usual case, found out at once.
+    /// Whether nothing is to be written here, and nothing has ended or gone wrong: the usual case, found out at once.
     pub(crate) fn only_reads(&self) -> bool {
         let state = self.state.borrow();
         let is_well = self.deadline.get().is_none() && !self.polling.get() && !self.spill_failed.get();
-        is_well && state.input == Input::Open && !state.has_output()
+        is_well && state.input == Input::Open && (self.corked.get() > 0 || !state.has_output())
     }
 
     /// Why nothing more will be read, if so.
@@ -707,6 +707,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let (kind, payload) = (message.kind(), message.as_bytes());
         loop {
             match stage {
+                SendStage::Waiting if self.accepts(compress, kind, payload) => *stage = SendStage::Accepted,
                 SendStage::Waiting => {
                     self.enter_sender();
                     if payload.len() >= DIRECT && self.can_write_direct(payload.len(), compress) {
@@ -733,6 +734,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 SendStage::Done => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    /// Puts a short message into the outbox, if nothing is in its way: the usual case, found out at once.
+    fn accepts(&self, compress: Compress, kind: MessageKind, payload: &[u8]) -> bool {
+        let mut state = self.state.borrow_mut();
+        let State { outbound, cause, .. } = &mut *state;
+        let is_well = cause.is_none() && !self.polling.get() && !self.spill_failed.get();
+        let accepts = is_well
+            && payload.len() < DIRECT
+            && outbound.is_open()
+            && !outbound.is_direct()
+            && outbound.has_room();
+        if accepts {
+            outbound.push_with(compress, kind, payload);
+        }
+        accepts
     }
 
     /// Whether a message can be written from where it lies: neither masked nor compressed.

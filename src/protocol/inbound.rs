@@ -391,7 +391,9 @@ impl Inbound {
             Some(key) => Mask::new(key).copy(payload, to),
             None => to.extend_from_slice(payload),
         }
-        if kind == MessageKind::Text && simdutf8::basic::from_utf8(to.get(start..).unwrap_or_default()).is_err() {
+        if kind == MessageKind::Text
+            && simdutf8::basic::from_utf8(to.get(start..).unwrap_or_default()).is_err()
+        {
             to.truncate(start);
             return None;
         }
@@ -636,5 +638,4 @@ impl Assembly {
         self.utf8.finish()?;
         Ok(Event::Message(self.kind))
     }
-
 }
