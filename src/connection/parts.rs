@@ -29,7 +29,6 @@ use crate::protocol::{Inbound, Limits};
 /// fn assert_send<T: Send>() {}
 /// assert_send::<WebSocketParts<std::net::TcpStream>>();
 /// ```
-#[derive(Debug)]
 pub struct WebSocketParts<T> {
     /// The stream.
     pub stream: T,
@@ -165,6 +164,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// ```
     pub fn from_parts_with_timer(parts: WebSocketParts<T>, timer: impl Timer) -> Self {
         Self::arrive(parts, Box::new(timer), None)
+    }
+}
+
+impl<T> fmt::Debug for WebSocketParts<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketParts").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
