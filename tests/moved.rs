@@ -40,10 +40,8 @@ use kit::runs::{Shared, each_seed_and_model, is_replay, shared};
 use kit::sim::Sim;
 use kit::slow::{self, Event, Limits};
 use kit::wire;
-use unsync_websocket::protocol::{MessageKind, Outbound};
 use unsync_websocket::{
-    CloseCode, Config, EncodedFrame, Error, Incoming, Message, NoTimer, QueueError, Role, WebSocket,
-    WebSocketParts,
+    CloseCode, Config, EncodedFrame, Error, Incoming, NoTimer, QueueError, Role, WebSocket, WebSocketParts,
 };
 
 // --- a stream that can go to another thread ------------------------------------------------------------------------
@@ -428,6 +426,8 @@ fn compression_goes_on_with_its_context_or_without_on_either_side() {
 #[cfg(feature = "deflate")]
 #[test]
 fn a_message_that_is_being_inflated_moves_at_every_step() {
+    use unsync_websocket::protocol::{MessageKind, Outbound};
+
     let payload: Vec<u8> = (0..300_000_u32).flat_map(|n| (n / 7).to_be_bytes()).collect();
     let agreed = ends::agree::deflate(32 << 10);
     let mut outbound = Outbound::server().with_deflate(&agreed);
@@ -548,7 +548,7 @@ fn a_connection_is_handed_back_while_its_stream_is_being_polled() {
 
 #[test]
 fn what_was_agreed_on_and_the_limits_move_and_the_handles_stay() {
-    use unsync_websocket::{CorkHandle, HandshakeError, QueueHandle, Server};
+    use unsync_websocket::{CorkHandle, QueueHandle, Server};
 
     let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: superchat, chat\r\n\r\n";
@@ -556,7 +556,7 @@ fn what_was_agreed_on_and_the_limits_move_and_the_handles_stay() {
     let websocket = block_on(async {
         let config = Config::new().max_message(7).fragment(3);
         let request = Server::with_timer(Pipe::of(&input), NoTimer).config(config).receive_request().await?;
-        Ok::<_, HandshakeError>(request.protocol("chat").accept().await?)
+        request.protocol("chat").accept().await
     })
     .unwrap();
     let handle: QueueHandle<_> = websocket.sender.queue_handle();
@@ -832,6 +832,7 @@ mod on_threads {
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     use async_io::Async;
+    use unsync_websocket::Message;
 
     use super::*;
 

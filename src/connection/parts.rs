@@ -181,3 +181,29 @@ impl fmt::Debug for WebSocketState {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use futures_lite::future::block_on;
+    use futures_lite::io::Cursor;
+
+    use super::*;
+    use crate::connection::keys::without_randomness;
+    use crate::connection::{Config, Error, NoTimer};
+    use crate::protocol::Role;
+
+    #[test]
+    fn a_client_on_a_thread_without_randomness_is_over() {
+        let stream = Cursor::new(b"\x81\x01a".to_vec());
+        let client = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
+        let parts = client.into_parts().unwrap();
+        without_randomness(|| {
+            let mut client = WebSocket::from_parts_with_timer(parts, NoTimer);
+            assert!(matches!(block_on(client.sender.send("not masked")), Err(Error::NoRandomness)));
+            assert!(matches!(block_on(client.receiver.receive()), Err(Error::NoRandomness)));
+            assert!(matches!(client.into_parts().map(drop), Err(client) if client.get_ref().is_none()));
+        });
+    }
+}

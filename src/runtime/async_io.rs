@@ -132,10 +132,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<T> {
     /// let parts = server.into_parts().expect("open, and nothing is wrong with it");
     /// let thread = std::thread::spawn(move || {
     ///     let mut server = WebSocket::from_parts(parts);
-    ///     block_on(server.sender.send("welcome"))
+    ///     block_on(async {
+    ///         server.sender.send("welcome").await?;
+    ///         server.sender.flush().await
+    ///     })
     /// });
     /// assert_eq!(block_on(client.receiver.receive())?, Incoming::Message("welcome".into()));
-    /// # thread.join().unwrap()?;
+    /// thread.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_parts(parts: WebSocketParts<T>) -> Self {

@@ -255,9 +255,10 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static> WebSocke
     ///         let WebSocketParts { stream, state } = parts;
     ///         let parts = WebSocketParts { stream: TokioStream::new(TcpStream::from_std(stream)?), state };
     ///         let mut websocket = WebSocket::from_parts_on_tokio(parts);
-    ///         websocket.sender.send("welcome").await
-    ///     })?;
-    ///     std::io::Result::Ok(())
+    ///         websocket.sender.send("welcome").await?;
+    ///         websocket.sender.flush().await?;
+    ///         std::io::Result::Ok(())
+    ///     })
     /// });
     /// # let mut data = Vec::new();
     /// # runtime.block_on(client.receiver.receive_data(&mut data))?;
