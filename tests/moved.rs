@@ -300,6 +300,33 @@ fn a_large_send_that_was_dropped_half_written_is_finished_on_the_other_side() {
 }
 
 #[test]
+fn close_now_after_the_move_finishes_the_frame_that_had_begun_and_no_other() {
+    for room in 0..=100 {
+        let mut pipe = Pipe::of(b"");
+        pipe.room = room;
+        let mut websocket = over(pipe, Role::Server, &Config::new().fragment(30_000));
+        // Written from where it lies, or copied behind what was fed.
+        let fed = room % 2;
+        block_on(async {
+            for id in 0..fed {
+                websocket.sender.feed(&ledger::text(id as u32, 20)).await.unwrap();
+            }
+            let payload = ledger::binary(1, 40 << 10);
+            let _ = poll_once(websocket.sender.send(&payload)).await;
+        });
+        let mut parts = websocket.into_parts().unwrap();
+        parts.stream.room = usize::MAX;
+        let mut websocket = WebSocket::from_parts_with_timer(parts, NoTimer);
+        assert!(block_on(poll_once(websocket.close_now(CloseCode::GOING_AWAY, ""))).is_none());
+        let seen = wire::check_closed(slow::From::Server, &websocket.get_ref().unwrap().written);
+        assert_eq!(wire::close_code(&seen), Some(1001));
+        let whole_text = usize::from(fed == 1 && room > 0);
+        let begun = usize::from(room > fed * 22);
+        assert_eq!(seen.frames.len(), whole_text + begun + 1, "room {room}: {:?}", wire::brief(&seen.events));
+    }
+}
+
+#[test]
 fn a_ping_from_before_the_move_is_answered_once() {
     for (role, us, them) in [(ROLES[0], FROM[0], FROM[1]), (ROLES[1], FROM[1], FROM[0])] {
         let ping = slow::frame(them, true, slow::PING, b"are you there?");
