@@ -152,6 +152,7 @@
 //! | [`Error`], [`HandshakeError`], [`ProtocolError`] | what went wrong: in a connection, before it, by the peer |
 //! | [`protocol`] | the protocol without I/O, for other kinds of I/O |
 //! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care; the feature `tokio` brings `on_tokio` |
+//! | `local`, a feature | TCP sockets of one thread, beside each of which async-io's own cost half as much again |
 //!
 //! # Compression
 //!
@@ -197,6 +198,8 @@ pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
 pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
 pub use runtime::async_io::{AsyncIoTimer, connect};
+#[cfg(all(feature = "local", unix))]
+pub use runtime::local;
 #[cfg(feature = "tokio")]
 pub use runtime::tokio::{TokioStream, TokioTimer};
 

@@ -316,6 +316,11 @@ pub(crate) fn half_close_of<T: 'static>() -> Option<HalfClose<T>> {
             shut_down(stream, |unix: &Async<UnixStream>| unix.get_ref().shutdown(Shutdown::Write))
         });
     }
+    #[cfg(all(feature = "local", unix))]
+    if wanted == TypeId::of::<super::local::TcpStream>() {
+        // Its `poll_close` has sent the FIN; that it is known here, says that its directions are independent.
+        return Some(|_| Ok(()));
+    }
     None
 }
 
