@@ -996,75 +996,143 @@ mod on_threads {
     }
 }
 
-#[cfg(feature = "tokio")]
-#[test]
-fn a_tokio_stream_moves_from_one_runtime_to_another() {
-    use tokio::net::TcpStream;
-    use unsync_websocket::TokioStream;
+/// Streams that belong to something of their thread's, and so go from thread to thread as streams of std.
+#[cfg(any(all(feature = "local", unix), feature = "tokio"))]
+mod as_streams_of_std {
+    use std::net::TcpStream;
 
-    type OnTokio = WebSocket<TokioStream<TcpStream>>;
+    use super::*;
 
-    fn on_a_runtime<R>(work: impl AsyncFnOnce() -> R) -> R {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work())
+    /// What a thread has for its sockets.
+    trait Runtime {
+        type Stream: ends::Stream;
+
+        fn block_on<F: Future>(future: F) -> F::Output;
+        fn of(stream: TcpStream) -> Self::Stream;
+        fn into_std(stream: Self::Stream) -> TcpStream;
+        fn from_parts(parts: WebSocketParts<Self::Stream>) -> WebSocket<Self::Stream>;
     }
 
-    fn registered(stream: std::net::TcpStream) -> TcpStream {
-        stream.set_nonblocking(true).unwrap();
-        TcpStream::from_std(stream).unwrap()
-    }
+    #[cfg(feature = "tokio")]
+    struct OnTokio;
 
-    async fn echo(websocket: &mut OnTokio, count: usize) {
-        for _ in 0..count {
-            if let Incoming::Message(message) = websocket.receiver.receive().await.unwrap() {
-                websocket.sender.feed(message).await.unwrap();
-            }
+    #[cfg(feature = "tokio")]
+    impl Runtime for OnTokio {
+        type Stream = unsync_websocket::TokioStream<tokio::net::TcpStream>;
+
+        fn block_on<F: Future>(future: F) -> F::Output {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+        }
+
+        fn of(stream: TcpStream) -> Self::Stream {
+            stream.set_nonblocking(true).unwrap();
+            Self::Stream::new(tokio::net::TcpStream::from_std(stream).unwrap())
+        }
+
+        fn into_std(stream: Self::Stream) -> TcpStream {
+            stream.into_inner().into_std().unwrap()
+        }
+
+        fn from_parts(parts: WebSocketParts<Self::Stream>) -> WebSocket<Self::Stream> {
+            WebSocket::from_parts_on_tokio(parts)
         }
     }
 
-    within_a_minute(|| {
+    #[cfg(all(feature = "local", unix))]
+    struct Local;
+
+    #[cfg(all(feature = "local", unix))]
+    impl Runtime for Local {
+        type Stream = unsync_websocket::local::TcpStream;
+
+        fn block_on<F: Future>(future: F) -> F::Output {
+            async_io::block_on(unsync_websocket::local::run(future)).unwrap()
+        }
+
+        fn of(stream: TcpStream) -> Self::Stream {
+            Self::Stream::new(stream).unwrap()
+        }
+
+        fn into_std(stream: Self::Stream) -> TcpStream {
+            stream.into_inner()
+        }
+
+        fn from_parts(parts: WebSocketParts<Self::Stream>) -> WebSocket<Self::Stream> {
+            WebSocket::from_parts(parts)
+        }
+    }
+
+    fn packed<R: Runtime>(websocket: WebSocket<R::Stream>) -> WebSocketParts<TcpStream> {
+        let WebSocketParts { stream, state } = websocket.into_parts().unwrap();
+        WebSocketParts { stream: R::into_std(stream), state }
+    }
+
+    fn unpacked<R: Runtime>(parts: WebSocketParts<TcpStream>) -> WebSocket<R::Stream> {
+        let WebSocketParts { stream, state } = parts;
+        R::from_parts(WebSocketParts { stream: R::of(stream), state })
+    }
+
+    /// On a thread and a runtime of its own, echoes `count` messages, and leaves what is not written by then to the next.
+    fn echo_some<R: Runtime>(parts: WebSocketParts<TcpStream>, count: usize) -> WebSocketParts<TcpStream> {
+        let work = || {
+            R::block_on(async {
+                let mut websocket = unpacked::<R>(parts);
+                for _ in 0..count {
+                    let Incoming::Message(message) = websocket.receiver.receive().await.unwrap() else {
+                        panic!("not yet");
+                    };
+                    websocket.sender.feed(message).await.unwrap();
+                }
+                packed::<R>(websocket)
+            })
+        };
+        thread::scope(|scope| scope.spawn(work).join().unwrap())
+    }
+
+    fn moves_from_thread_to_thread<R: Runtime>() {
+        const MESSAGES: u32 = 200;
         let [server, client] = sockets();
         let client = thread::spawn(move || {
-            on_a_runtime(async || {
-                let mut client =
-                    WebSocket::on_tokio(registered(client), Role::Client, Config::new(), Vec::new());
-                for id in 0..60 {
-                    client.sender.send(&ledger::binary(id, 50)).await.unwrap();
-                }
-                for id in 0..60 {
-                    let mut data = Vec::new();
-                    client.receiver.receive_data(&mut data).await.unwrap();
-                    assert_eq!(ledger::binary_id(&data), id);
-                }
-                client.close().await.unwrap();
-            });
-        });
-        let mut parts = on_a_runtime(async || {
-            let websocket = WebSocket::on_tokio(registered(server), Role::Server, Config::new(), Vec::new());
-            let WebSocketParts { stream, state } = websocket.into_parts().unwrap();
-            WebSocketParts { stream: stream.into_inner().into_std().unwrap(), state }
-        });
-        for round in 0..3 {
-            // The runtime of before is gone, and its thread too.
-            let there = thread::spawn(move || {
-                on_a_runtime(async || {
-                    let WebSocketParts { stream, state } = parts;
-                    let stream = TokioStream::new(registered(stream));
-                    let mut websocket = WebSocket::from_parts_on_tokio(WebSocketParts { stream, state });
-                    echo(&mut websocket, 20).await;
-                    if round == 2 {
-                        assert!(matches!(websocket.receiver.receive().await, Ok(Incoming::Close(_))));
-                        websocket.close().await.unwrap();
-                        return None;
+            R::block_on(async {
+                let client = over(R::of(client), Role::Client, &Config::new());
+                let (mut sender, mut receiver) = client.split();
+                let send = async {
+                    for id in 0..MESSAGES {
+                        sender.send(&ledger::binary(id, 8 + id as usize)).await.unwrap();
                     }
-                    let WebSocketParts { stream, state } = websocket.into_parts().unwrap();
-                    Some(WebSocketParts { stream: stream.into_inner().into_std().unwrap(), state })
-                })
+                };
+                let receive = async {
+                    for id in 0..MESSAGES {
+                        let mut data = Vec::new();
+                        receiver.receive_data(&mut data).await.unwrap();
+                        assert_eq!(ledger::binary_id(&data), id);
+                    }
+                };
+                zip(send, receive).await;
+                receiver.close().await.unwrap();
             });
-            match there.join().unwrap() {
-                Some(next) => parts = next,
-                None => break,
-            }
+        });
+        let mut parts = R::block_on(async { packed::<R>(over(R::of(server), Role::Server, &Config::new())) });
+        for _ in 0..10 {
+            parts = echo_some::<R>(parts, MESSAGES as usize / 10);
         }
+        R::block_on(async {
+            let mut websocket = unpacked::<R>(parts);
+            assert!(matches!(websocket.receiver.receive().await, Ok(Incoming::Close(_))));
+            websocket.close().await.unwrap();
+        });
         client.join().unwrap();
-    });
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn a_tokio_stream_moves_from_one_runtime_to_another() {
+        within_a_minute(moves_from_thread_to_thread::<OnTokio>);
+    }
+
+    #[cfg(all(feature = "local", unix))]
+    #[test]
+    fn a_local_stream_moves_from_one_poller_to_another() {
+        within_a_minute(moves_from_thread_to_thread::<Local>);
+    }
 }

@@ -18,7 +18,7 @@ use crate::protocol::{Inbound, Limits};
 /// An open connection on its way to another thread, from [`WebSocket::into_parts`].
 ///
 /// `Send` when the stream is. The stream may be taken out and another put in, as long as that one gives the bytes that this one would
-/// give, and brings to the peer what is written: a tokio stream goes from one runtime to another as one of std. Dropped, it drops
+/// give, and brings to the peer what is written: a stream of tokio, or of `local`, goes from one thread to another as one of std. Dropped, it drops
 /// the stream; what was accepted and not written is lost then.
 ///
 /// # Examples
