@@ -34,6 +34,7 @@ pub(crate) type Cid = u16;
 /// The clients of one arena.
 pub(crate) struct Battle {
     number: u32,
+    core: u8,
     rules: Rules,
     round: Round,
     arena: Arena,
@@ -93,11 +94,12 @@ struct Absent {
 }
 
 impl Battle {
-    /// An arena for nobody yet. What is random in it, tickets among it, comes from `rng`.
-    pub(crate) fn new(number: u32, rules: Rules, mut rng: StdRng) -> Self {
+    /// An arena for nobody yet, on this core. What is random in it, tickets among it, comes from `rng`.
+    pub(crate) fn new(number: u32, core: u8, rules: Rules, mut rng: StdRng) -> Self {
         let arena = Arena::new(StdRng::from_rng(&mut rng));
         Self {
             number,
+            core,
             rules,
             round: Round::fight(arena.now(), &rules),
             arena,
@@ -136,8 +138,19 @@ impl Battle {
         Look { number: self.number, now: self.arena.now(), phase: self.round.phase, seats }
     }
 
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
     pub(crate) fn has_room(&self) -> bool {
-        !self.has_failed && self.clients.len().saturating_add(self.absent.len()) < self.rules.seats
+        self.free_seats() > 0
+    }
+
+    pub(crate) fn free_seats(&self) -> usize {
+        if self.has_failed {
+            return 0;
+        }
+        self.rules.seats.saturating_sub(self.clients.len()).saturating_sub(self.absent.len())
     }
 
     /// Whether a seat here belongs to the holder of this ticket.
@@ -157,7 +170,7 @@ impl Battle {
         }
         let name = bots::names().find(|name| pilots().all(|pilot| pilot.name != *name))?;
         let hue = hue(self.free_cid());
-        let ticket = Ticket::new(&mut self.tickets);
+        let ticket = Ticket::new(&mut self.tickets, self.core);
         let pilot = Pilot { name, hue, score: 0, kind: Kind::Bot };
         self.absent.push(Absent { ticket, pilot, until: self.arena.now().saturating_add(self.rules.keep) });
         Some(ticket)
@@ -248,7 +261,7 @@ impl Battle {
         let cid = self.free_cid();
         let ticket = match &returning {
             Some(absent) => absent.ticket,
-            None => Ticket::new(&mut self.tickets),
+            None => Ticket::new(&mut self.tickets, self.core),
         };
         // A new ring is empty, and larger than a roster; were it not, the first flush would find it full.
         let _ = writer.write(&self.roster(cid, ticket));

@@ -5,10 +5,8 @@
 
 use std::error::Error;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::rc::Rc;
 use std::time::Duration;
 
-use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
 use futures_lite::{AsyncRead, AsyncWrite};
 use rand::SeedableRng;
@@ -16,6 +14,7 @@ use rand::rngs::{StdRng, SysRng};
 use unsync_websocket::{Client, WebSocket};
 
 use crate::brain::Brain;
+use crate::desk::Spawner;
 use crate::manager::BattleManager;
 use crate::ticket::Ticket;
 use crate::wire::{Event, Events};
@@ -29,11 +28,7 @@ const NAMES: [&str; 16] = [
 const MUSTER: Duration = Duration::from_millis(500);
 
 /// Sees to it that every battle has its bots, of which each is a task.
-pub(crate) async fn muster<'m>(
-    executor: Rc<LocalExecutor<'m>>,
-    manager: &'m BattleManager,
-    address: SocketAddr,
-) {
+pub(crate) async fn muster<'m>(spawner: Spawner<'m>, manager: &'m BattleManager, address: SocketAddr) {
     loop {
         while let Some(ticket) = manager.hire() {
             let flying = async move {
@@ -41,7 +36,7 @@ pub(crate) async fn muster<'m>(
                     log::warn!("a bot: {error}");
                 }
             };
-            executor.spawn(flying).detach();
+            spawner.spawn(flying);
         }
         Timer::after(MUSTER).await;
     }

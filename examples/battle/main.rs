@@ -1,4 +1,4 @@
-//! A small battle in the browser: ships, shots and scores over WebSockets, on one thread.
+//! A small battle in the browser: ships, shots and scores over WebSockets, on one thread; or on one a core.
 //!
 //! `cargo run --release --example battle -- --bots 5`, then open the page it names.
 //!
@@ -8,14 +8,24 @@
 //!   long, `wire/` how it looks on the wire; `ticket.rs` who may come back, `allowance.rs` how much a client may ask
 //!   for, `dismissal.rs` how the server parts with one; `bots.rs` who plays when nobody does, `brain.rs` how; `pages.rs`
 //!   what the browser gets, `page/` the client.
+//! * `desk.rs` takes connections in, `wish.rs` reads what they ask for.
 //!
 //! The manager lives longer than the executor, so its tasks borrow it.
+//!
+//! # Every core
+//!
+//! `--threads 4` is the same program four times. `per_core.rs` runs [`host`] on four threads, each with a manager and an
+//! executor of its own, and nothing in a battle knows of it. One more thread takes connections in, reads the request, and
+//! hands the socket to the core of the battle (`cores.rs`: where that is, and the bounded way there). After that nothing of
+//! a player crosses threads, and a panic that ends a thread ends no battle but those that were on it.
 
 mod allowance;
 mod arena;
 mod battle;
 mod bots;
 mod brain;
+mod cores;
+mod desk;
 mod dismissal;
 #[cfg(test)]
 #[path = "../../tests/kit/mod.rs"]
@@ -26,49 +36,57 @@ mod dismissal;
     reason = "as in the library's own tests"
 )]
 mod kit;
+mod listen;
 mod manager;
 mod name;
 mod options;
 mod pages;
+mod per_core;
 mod round;
 mod rules;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod spread_tests;
+#[cfg(test)]
 mod tests;
 mod ticket;
 mod wire;
+mod wish;
 
 use std::env;
 use std::error::Error;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
-use std::process::ExitCode;
-use std::rc::Rc;
+use std::process::{self, ExitCode};
+use std::rc::{Rc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use async_executor::LocalExecutor;
+use async_executor::{LocalExecutor, Task};
 use async_io::{Async, Timer, block_on};
 use async_signal::{Signal, Signals};
-use futures_lite::future::{or, zip};
-use futures_lite::{AsyncRead, AsyncWrite, StreamExt};
+use futures_lite::future::{or, pending, zip};
+use futures_lite::{AsyncRead, AsyncWrite, Stream, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use socket2::SockRef;
 use unsync_websocket::{
-    BufReader, BufWriter, Config, HandshakeError, Server, ServerRequest, new_shared, new_shared_with_capacity,
+    BufReader, Config, HandshakeError, ServerRequest, new_shared, new_shared_with_capacity,
 };
 
+use cores::{Cores, INBOX, Inbox};
+use desk::{Desk, Spawner, accept, receive};
 use dismissal::Notice;
+use listen::Listeners;
 use manager::BattleManager;
 use options::{HELP, Options};
-use ticket::Ticket;
+use per_core::{Core, per_core};
+use wish::Wish;
 
 /// Bytes of the longest message a client may send: a join with a long name, and some keys.
 const MAX_MESSAGE: usize = 1024;
 
-/// Bytes of states that a client may be behind, and of those that the kernel keeps for it: seconds of a battle.
+/// Bytes of states that a client may be behind: seconds of a battle.
 const RING: usize = 32 << 10;
-const SEND_BUFFER: usize = 32 << 10;
 
 /// Time for a client to answer our Close, and for all of them when the server ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 4 });
@@ -103,48 +121,115 @@ fn main() -> ExitCode {
 }
 
 fn serve_all(options: &Options) -> Result<(), Box<dyn Error>> {
-    // The manager outlives the executor, so that tasks may borrow it.
-    let manager = BattleManager::new(options.rules, StdRng::try_from_rng(&mut SysRng)?);
-    let executor = Rc::new(LocalExecutor::new());
-    block_on(executor.run(run(&executor, &manager, options)))
+    let signals = Signals::new(ENDING)?;
+    let address = options.listen.to_socket_addrs()?.next().ok_or("no such address")?;
+    let listeners = Listeners::bind(address)?;
+    println!("open http://{}/ in a browser; Ctrl-C ends", listeners.address());
+    let (cores, inboxes) = Cores::new(options.threads.get(), INBOX);
+    let ended = run(options, &cores, inboxes, &listeners, signals);
+    ended.into_iter().collect::<Result<(), String>>().map_err(Into::into)
 }
 
 /// From the first client to Ctrl-C, and until the last one has left.
-async fn run<'m>(
-    executor: &Rc<LocalExecutor<'m>>,
-    manager: &'m BattleManager,
+///
+/// One core alone is this thread, which then does everything. For several, this thread takes connections in and hands each player
+/// to the core of the battle.
+fn run(
     options: &Options,
-) -> Result<(), Box<dyn Error>> {
-    let mut signals = Signals::new(ENDING)?;
-    let address = options.listen.to_socket_addrs()?.next().ok_or("no such address")?;
-    let listener = Async::<TcpListener>::bind(address)?;
-    let address = listener.get_ref().local_addr()?;
-    println!("open http://{address}/ in a browser; Ctrl-C ends");
+    cores: &Cores<Async<TcpStream>>,
+    inboxes: Vec<Inbox>,
+    listeners: &Listeners,
+    signals: impl Stream + Unpin,
+) -> Vec<Result<(), String>> {
+    let front = front(options, cores, listeners.of_all(inboxes.len()), signals);
+    let host = |core, inbox| host(core, inbox, options, cores, listeners);
+    match <[Inbox; 1]>::try_from(inboxes) {
+        Ok([inbox]) => vec![block_on(zip(host(Core::ALONE, inbox), front)).0],
+        Err(inboxes) => thread::scope(|scope| {
+            let hosts = scope.spawn(|| per_core(inboxes, options.pin, host));
+            block_on(front);
+            let ended = hosts.join().unwrap_or_default();
+            ended.into_iter().map(|host| host.and_then(|ended| ended)).collect()
+        }),
+    }
+}
+
+/// What is not of any one core: the listener of all, if there is one, and the end.
+async fn front(
+    options: &Options,
+    cores: &Cores<Async<TcpStream>>,
+    listener: Option<&Async<TcpListener>>,
+    mut signals: impl Stream + Unpin,
+) {
+    let desk = Desk { cores, config: config(options.deflate), manager: None };
+    let executor = Rc::new(LocalExecutor::new());
+    let spawner = Spawner::new(&executor);
+    let accepting = listener.map(|it| executor.spawn(accept(spawner, &desk, it, Weak::new())));
+    let mut signal = async || {
+        signals.next().await;
+    };
+    let ending = async {
+        or(signal(), cores.all_gone()).await;
+        log::info!("closing; Ctrl-C again to end at once");
+        cores.end();
+        let second_signal = async {
+            signal().await;
+            process::exit(1);
+        };
+        or(cores.all_gone(), second_signal).await;
+    };
+    executor.run(or(ending, forever(accepting))).await;
+}
+
+/// The life of a core: its battles, and its clients, until the server ends and the last of them has left.
+async fn host(
+    core: Core,
+    inbox: Inbox,
+    options: &Options,
+    cores: &Cores<Async<TcpStream>>,
+    listeners: &Listeners,
+) -> Result<(), String> {
+    let rng = StdRng::try_from_rng(&mut SysRng).map_err(|error| error.to_string())?;
+    // The manager outlives the executor, so that tasks may borrow it.
+    let manager = BattleManager::new(core, options.rules, rng);
+    let desk = Desk { cores, config: config(options.deflate), manager: Some(&manager) };
+    let executor = Rc::new(LocalExecutor::new());
+    let spawner = || Spawner::new(&executor);
 
     // Nothing is ever written to this ring: every client's task holds its writer, and the last one to end wakes us.
     let (present, mut all_gone) = new_shared();
-    // Two tasks, and not part of this future: it is polled whenever anything happens on this thread.
-    let accepting = executor.spawn(accept(
-        Rc::clone(executor),
-        manager,
-        listener,
-        config(options.deflate),
-        Rc::new(present),
-    ));
-    let ticking = executor.spawn(tick(manager));
+    let present = Rc::new(present);
+    let guests = || Rc::downgrade(&present);
+    // Tasks, and not part of this future: it is polled whenever anything happens on this thread.
+    let listener = listeners.of_core(core);
+    let accepting = listener.map(|it| executor.spawn(accept(spawner(), &desk, it, guests())));
+    let receiving = executor.spawn(receive(spawner(), &desk, inbox, guests()));
+    let ticking = executor.spawn(or(tick(&manager, cores), cores.ending()));
     // The bots end by themselves, when they are told that the server does.
-    let mustering = executor.spawn(bots::muster(Rc::clone(executor), manager, address));
-
-    signals.next().await;
-    log::info!("closing; Ctrl-C again to end at once");
-    accepting.cancel().await;
-    ticking.cancel().await;
-    mustering.cancel().await;
-    let second_signal = async {
-        signals.next().await;
+    let muster = bots::muster(spawner(), &manager, listeners.address());
+    let mustering = executor.spawn(or(muster, cores.ending()));
+    // Who waits for a task hears of its panic: these are the core, and the thread ends with them. That of a client ends alone.
+    let working = async {
+        zip(zip(ticking, mustering), receiving).await;
+        pending().await
     };
-    or(part(manager, &mut all_gone), second_signal).await;
+
+    let ending = async {
+        cores.ending().await;
+        // Who comes now is refused, and not waited for.
+        drop(present);
+        part(&manager, &mut all_gone).await;
+    };
+    executor.run(or(working, or(forever(accepting), ending))).await;
     Ok(())
+}
+
+/// Waits for a task that does not end, if there is one: a panic in it is one here.
+async fn forever(task: Option<Task<()>>) {
+    if let Some(task) = task {
+        task.await;
+    }
+    pending().await
 }
 
 /// What every connection is like.
@@ -162,80 +247,33 @@ fn config(deflate: bool) -> Config {
 
 /// Tells all clients to go, and waits until they have.
 async fn part(manager: &BattleManager, all_gone: &mut BufReader) {
-    manager.dismiss_all();
+    // Again and again, for those that are just opening.
+    let dismissing = async {
+        loop {
+            manager.dismiss_all();
+            Timer::after(Duration::from_millis(50)).await;
+        }
+    };
     let gone = async {
         all_gone.read().await;
     };
-    // The clients' own deadlines come first, but for those that were just opening.
+    // The clients' own deadlines come first, but for those that have yet to say what they want.
     let patience = async {
         Timer::after(PATIENCE).await;
         log::warn!("not waiting any longer");
     };
-    or(gone, patience).await;
-}
-
-/// Takes clients in, each in a task of its own.
-async fn accept<'m>(
-    executor: Rc<LocalExecutor<'m>>,
-    manager: &'m BattleManager,
-    listener: Async<TcpListener>,
-    config: Config,
-    present: Rc<BufWriter>,
-) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let (config, present) = (config.clone(), Rc::clone(&present));
-                executor
-                    .spawn(async move {
-                        if let Err(error) = serve(Server::new(tune(stream)), config, manager).await {
-                            log::warn!("{error}");
-                        }
-                        drop(present);
-                    })
-                    .detach();
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: some will be free again.
-                log::error!("accept: {error}");
-                Timer::after(Duration::from_millis(100)).await;
-            }
-        }
-    }
+    or(gone, or(patience, dismissing)).await;
 }
 
 /// Moves all battles on, evenly. A tick that comes too late is not made up for.
-async fn tick(manager: &BattleManager) {
+async fn tick<T>(manager: &BattleManager, cores: &Cores<T>) {
     let mut next = Instant::now();
     loop {
         let now = Instant::now();
         next = next.checked_add(arena::TICK).filter(|&next| next > now).unwrap_or(now);
         Timer::at(next).await;
         manager.tick();
-    }
-}
-
-/// A socket for what is stale soon: nothing waits to be sent along with more, and little waits at all. (The kernel would take
-/// megabytes of states that nobody will ever look at, and a client that does not read would look well for minutes.)
-fn tune(stream: Async<TcpStream>) -> Async<TcpStream> {
-    let socket = SockRef::from(stream.get_ref());
-    if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(SEND_BUFFER)) {
-        log::warn!("a socket cannot be tuned: {error}");
-    }
-    stream
-}
-
-/// One connection: a page, or a client of a battle.
-async fn serve<T: AsyncRead + AsyncWrite + Unpin + 'static>(
-    server: Server<T>,
-    config: Config,
-    manager: &BattleManager,
-) -> Result<(), HandshakeError> {
-    let request = server.config(config).same_origin().receive_request().await?;
-    if request.is_upgrade() && request.path() == "/ws" {
-        battle(request, manager).await
-    } else {
-        pages::answer(request).await
+        cores.tell_free_seats(manager.core(), manager.free_seats());
     }
 }
 
@@ -244,15 +282,15 @@ async fn battle<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     request: ServerRequest<T>,
     manager: &BattleManager,
 ) -> Result<(), HandshakeError> {
-    let ticket = request.query().and_then(Ticket::in_query);
+    let wish = Wish::of(&request).unwrap_or_default();
     let websocket = request.accept().await?;
     let cork = websocket.cork_handle();
     let (mut sender, mut receiver) = websocket.split();
 
     let (writer, mut reader) = new_shared_with_capacity(RING); // !Sync halves of a quasi-ring buffer
     let notice = Rc::new(Notice::default());
-    let battle = manager.matchmake(ticket); // Rc<RefCell<Battle>>
-    let cid = battle.borrow_mut().join(writer, Rc::clone(&notice), ticket);
+    let battle = manager.matchmake(wish); // Rc<RefCell<Battle>>
+    let cid = battle.borrow_mut().join(writer, Rc::clone(&notice), wish.ticket);
 
     let outgoing = async move {
         let sending = async {

@@ -7,13 +7,17 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::battle::Battle;
+use crate::cores::number_of_battle;
+use crate::per_core::Core;
 use crate::rules::Rules;
 use crate::ticket::Ticket;
+use crate::wish::Wish;
 
 /// Opens battles as they are needed, and forgets those that everybody left.
 ///
 /// It outlives the executor, so the tasks of all clients borrow it.
 pub(crate) struct BattleManager {
+    core: Core,
     rules: Rules,
     battles: RefCell<Vec<Rc<RefCell<Battle>>>>,
     opened: Cell<u32>,
@@ -22,17 +26,23 @@ pub(crate) struct BattleManager {
 }
 
 impl BattleManager {
-    /// No battles yet. Whoever can guess what `rng` gives can guess tickets: it is to come from the operating system.
-    pub(crate) fn new(rules: Rules, rng: StdRng) -> Self {
-        Self { rules, battles: RefCell::default(), opened: Cell::new(0), rng: RefCell::new(rng) }
+    /// No battles yet, on this core. Whoever can guess what `rng` gives can guess tickets: it is to come from the operating system.
+    pub(crate) fn new(core: Core, rules: Rules, rng: StdRng) -> Self {
+        Self { core, rules, battles: RefCell::default(), opened: Cell::new(0), rng: RefCell::new(rng) }
     }
 
-    /// The battle where the holder of this ticket has a seat; or else the oldest with a free seat, for whoever takes it
-    /// before the next await; or a new one.
-    pub(crate) fn matchmake(&self, ticket: Option<Ticket>) -> Rc<RefCell<Battle>> {
+    pub(crate) fn core(&self) -> Core {
+        self.core
+    }
+
+    /// The battle where the holder of the ticket has a seat; or else the one that is asked for, if it has a free seat; or the
+    /// oldest that has, for whoever takes it before the next await; or a new one.
+    pub(crate) fn matchmake(&self, wish: Wish) -> Rc<RefCell<Battle>> {
         let mut battles = self.battles.borrow_mut();
-        let knows = |battle: &&Rc<RefCell<Battle>>| ticket.is_some_and(|it| battle.borrow().knows(it));
-        let found = battles.iter().find(knows).or_else(|| battles.iter().find(|it| it.borrow().has_room()));
+        let find = |fits: &dyn Fn(&Battle) -> bool| battles.iter().find(|it| fits(&it.borrow()));
+        let found = find(&|it| wish.ticket.is_some_and(|ticket| it.knows(ticket)))
+            .or_else(|| find(&|it| wish.battle == Some(it.number()) && it.has_room()))
+            .or_else(|| find(&Battle::has_room));
         if let Some(battle) = found {
             return Rc::clone(battle);
         }
@@ -51,12 +61,33 @@ impl BattleManager {
         battles.iter().find_map(|battle| battle.borrow_mut().hire())
     }
 
+    /// Why a wish for a certain battle cannot be granted, as status and text.
+    pub(crate) fn refusal(&self, wish: Wish) -> Option<(u16, &'static str)> {
+        let number = wish.battle?;
+        let battles = self.battles.borrow();
+        if wish.ticket.is_some_and(|ticket| battles.iter().any(|it| it.borrow().knows(ticket))) {
+            return None;
+        }
+        match battles.iter().find(|it| it.borrow().number() == number) {
+            None => Some((404, "there is no such battle")),
+            Some(battle) if battle.borrow().has_room() => None,
+            Some(_) => Some((503, "this battle is full")),
+        }
+    }
+
+    /// Seats that are free in the battles that are open.
+    pub(crate) fn free_seats(&self) -> usize {
+        self.battles.borrow().iter().map(|it| it.borrow().free_seats()).fold(0, usize::saturating_add)
+    }
+
     fn open(&self) -> Rc<RefCell<Battle>> {
-        let number = self.opened.get().wrapping_add(1);
-        self.opened.set(number);
+        let nth = self.opened.get().wrapping_add(1);
+        self.opened.set(nth);
+        let number = number_of_battle(self.core, nth);
+        let core = self.core.index.try_into().unwrap_or(u8::MAX);
         let rng = StdRng::from_rng(&mut *self.rng.borrow_mut());
         log::info!("battle {number} opens");
-        Rc::new(RefCell::new(Battle::new(number, self.rules, rng)))
+        Rc::new(RefCell::new(Battle::new(number, core, self.rules, rng)))
     }
 
     /// All battles move on by one tick. Those that no client's task holds, and where nobody is expected, are over; and so are those
@@ -103,7 +134,7 @@ mod tests {
     use crate::wire::{self, Command};
 
     fn manager_with(rules: Rules) -> BattleManager {
-        BattleManager::new(rules, StdRng::seed_from_u64(7))
+        BattleManager::new(Core::ALONE, rules, StdRng::seed_from_u64(7))
     }
 
     fn manager() -> BattleManager {
@@ -112,7 +143,7 @@ mod tests {
 
     /// Takes a seat as a client's task does.
     fn take_seat(manager: &BattleManager) -> (Rc<RefCell<Battle>>, u16) {
-        let battle = manager.matchmake(None);
+        let battle = manager.matchmake(Wish::default());
         let cid = battle.borrow_mut().join(new_shared().0, Rc::default(), None);
         (battle, cid)
     }
@@ -133,8 +164,8 @@ mod tests {
     /// Hires as many bots as are wanted, and lets them come.
     fn muster(manager: &BattleManager) -> Vec<(Rc<RefCell<Battle>>, u16)> {
         let tickets = std::iter::from_fn(|| manager.hire());
-        let come = |ticket| {
-            let battle = manager.matchmake(Some(ticket));
+        let come = |ticket: Ticket| {
+            let battle = manager.matchmake(ticket.into());
             let cid = battle.borrow_mut().join(new_shared().0, Rc::default(), Some(ticket));
             (battle, cid)
         };
@@ -179,9 +210,21 @@ mod tests {
     }
 
     #[test]
+    fn one_who_asks_for_a_battle_by_its_number_gets_it_or_hears_why_not() {
+        let manager = manager();
+        let seats: Vec<_> = (0..4).map(|_| take_seat(&manager)).collect();
+        let wish = |battle| Wish { battle: Some(battle), ..Wish::default() };
+        assert_eq!(manager.refusal(wish(2)), None);
+        assert!(Rc::ptr_eq(&manager.matchmake(wish(2)), &seats[3].0));
+        assert_eq!(manager.refusal(wish(1)), Some((503, "this battle is full")));
+        assert_eq!(manager.refusal(wish(3)), Some((404, "there is no such battle")));
+        assert_eq!(manager.free_seats(), 2);
+    }
+
+    #[test]
     fn a_battle_that_nobody_holds_is_forgotten_at_the_next_tick() {
         let manager = manager();
-        let battle = manager.matchmake(None);
+        let battle = manager.matchmake(Wish::default());
         manager.tick();
         assert_eq!(manager.battle_count(), 1);
         drop(battle);

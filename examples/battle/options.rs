@@ -1,5 +1,8 @@
 //! The command line.
 
+use std::num::NonZeroUsize;
+
+use crate::per_core::Pin;
 use crate::rules::{Rules, ticks};
 
 pub(crate) const HELP: &str = "\
@@ -14,6 +17,8 @@ Usage: battle [OPTIONS]
   --score N          the score that ends it before its time: a hit is 1, the last one 5 (default 150)
   --result SECONDS   how long the result is shown (default 10)
   --idle SECONDS     who asks for nothing for so long, not even to play, loses the seat (default 120)
+  --threads N        cores that battles are spread over, a thread each (default 1, at most 64)
+  --pin              keeps each of these threads on one core of the machine
   --deflate          compresses what it sends, where the browser agrees (build with --features deflate)
   --help             this text
 
@@ -25,13 +30,26 @@ pub(crate) struct Options {
     pub(crate) listen: String,
     pub(crate) rules: Rules,
     pub(crate) deflate: bool,
+    pub(crate) threads: NonZeroUsize,
+    pub(crate) pin: Pin,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: String::from("127.0.0.1:8080"),
+            rules: Rules::default(),
+            deflate: false,
+            threads: NonZeroUsize::MIN,
+            pin: Pin::No,
+        }
+    }
 }
 
 impl Options {
     /// What the arguments say; `None` if help was asked for.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options =
-            Self { listen: String::from("127.0.0.1:8080"), rules: Rules::default(), deflate: false };
+        let mut options = Self::default();
         while let Some(argument) = arguments.next() {
             if matches!(&*argument, "--help" | "-h") {
                 return Ok(None);
@@ -56,6 +74,12 @@ impl Options {
             "--round" => rules.fight = seconds(value()?)?,
             "--score" => rules.goal = number(value()?, 1, 1_000_000)?,
             "--result" => rules.result = seconds(value()?)?,
+            // A ticket tells its core in a byte; a machine with more cores wants several processes.
+            "--threads" => {
+                let threads = number(value()?, 1, 64)?.try_into().ok().and_then(NonZeroUsize::new);
+                self.threads = threads.unwrap_or(NonZeroUsize::MIN);
+            }
+            "--pin" => self.pin = Pin::Yes,
             "--deflate" if cfg!(feature = "deflate") => self.deflate = true,
             "--deflate" => return Err("--deflate: this was built without the feature `deflate`".to_owned()),
             "--idle" => rules.idle = seconds(value()?)?,
@@ -75,8 +99,10 @@ mod tests {
 
     #[test]
     fn every_option_is_taken_and_is_in_the_help() {
-        let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60";
-        let Options { listen, rules, .. } = parse(line).unwrap().unwrap();
+        let line =
+            "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60 --threads 4 --pin";
+        let Options { listen, rules, threads, pin, .. } = parse(line).unwrap().unwrap();
+        assert_eq!((threads.get(), pin), (4, Pin::Yes));
         assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("[::1]:0", 5, 3, 9));
         assert_eq!((rules.fight, rules.result, rules.idle), (ticks(20), ticks(2), ticks(60)));
         for option in line.split_whitespace().filter(|word| word.starts_with("--")) {
@@ -91,8 +117,9 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_help() {
-        let Options { listen, rules, deflate } = parse("").unwrap().unwrap();
+        let Options { listen, rules, deflate, threads, pin } = parse("").unwrap().unwrap();
         assert!(!deflate);
+        assert_eq!((threads.get(), pin), (1, Pin::No));
         assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("127.0.0.1:8080", 0, 12, 150));
         assert_eq!((rules.fight, rules.result, rules.idle), (ticks(180), ticks(10), ticks(120)));
     }
@@ -104,6 +131,7 @@ mod tests {
             ("--seats", "--seats: a value is missing"),
             ("--seats 0", "--seats: \"0\" is no number from 1 to 64"),
             ("--bots many", "--bots: \"many\" is no number from 0 to 64"),
+            ("--threads 65", "--threads: \"65\" is no number from 1 to 64"),
             ("--round -1", "--round: \"-1\" is no number from 1 to 86400"),
         ] {
             assert_eq!(parse(line).unwrap_err(), complaint);

@@ -3,6 +3,8 @@
 use futures_lite::{AsyncRead, AsyncWrite};
 use unsync_websocket::{HandshakeError, ServerRequest};
 
+use crate::wish::Wish;
+
 /// What the page may do: run our script, use our style, draw our icon, and connect to where it came from.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -42,7 +44,7 @@ pub(crate) async fn answer<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     if !matches!(request.method(), "GET" | "HEAD") {
         return request.reject(405).header("Allow", "GET, HEAD").body("only GET and HEAD").await;
     }
-    if request.path() == "/ws" {
+    if Wish::of(&request).is_some() {
         return request.reject(426).body("this is for WebSockets").await;
     }
     // Browsers ask for this one unasked.

@@ -18,7 +18,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use unsync_websocket::{Client, WebSocket};
+use unsync_websocket::{Client, Server, WebSocket};
 
 use super::*;
 use crate::battle::Look;
@@ -28,6 +28,7 @@ use crate::kit::net::{self, Model, SimNet, SimStream};
 use crate::kit::runs::{Run, Shared, each_seed, is_replay, shared};
 use crate::kit::sim::Sim;
 use crate::rules::{Rules, ticks};
+use crate::ticket::Ticket;
 use crate::wire::{Command, Event, Phase, events};
 
 /// Clients of a run.
@@ -38,6 +39,7 @@ const CLIENTS: usize = 5;
 struct World {
     sim: Sim,
     manager: Rc<BattleManager>,
+    cores: Rc<Cores<SimStream>>,
     rules: Rules,
     /// Whether it lasts long enough for one that does not read to be found out.
     is_long: bool,
@@ -80,7 +82,8 @@ impl World {
         self.sim.spawn("server", async move {
             let server = Server::with_timer(server, world.sim.timer());
             // A client that does not read is to be noticed within the run.
-            let _ = serve(server, config_of_run(), &world.manager).await;
+            let desk = Desk { cores: &world.cores, config: config_of_run(), manager: Some(&world.manager) };
+            let _ = desk.serve(server).await;
             world.serving.update(|count| count - 1);
         });
         self.nets.borrow_mut().push(net.clone());
@@ -563,9 +566,11 @@ fn simulate(run: &Run, tally: &Shared<BTreeMap<&'static str, u32>>) -> (usize, V
         keep: ticks(10),
     };
     let is_long = choices.one_in(8);
+    let (cores, _inboxes) = Cores::new(1, 1);
     let world = World {
         sim: sim.clone(),
-        manager: Rc::new(BattleManager::new(rules, StdRng::seed_from_u64(run.seed))),
+        cores: Rc::new(cores),
+        manager: Rc::new(BattleManager::new(Core::ALONE, rules, StdRng::seed_from_u64(run.seed))),
         rules,
         is_long,
         ticks: Rc::default(),

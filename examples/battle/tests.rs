@@ -35,21 +35,25 @@ fn with_server(test: impl AsyncFnOnce(House<'_>)) {
 
 fn with_server_of(rules: Rules, test: impl AsyncFnOnce(House<'_>)) {
     // Some tests let years pass.
-    let manager = BattleManager::new(Rules { idle: u32::MAX, ..rules }, StdRng::seed_from_u64(7));
+    let manager =
+        BattleManager::new(Core::ALONE, Rules { idle: u32::MAX, ..rules }, StdRng::seed_from_u64(7));
+    let (cores, _inboxes) = Cores::new(1, INBOX);
+    let desk = Desk { cores: &cores, config: config(false), manager: Some(&manager) };
+    let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let (address, listener) = (listeners.address(), listeners.of_core(Core::ALONE).unwrap());
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(async {
-        let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
-        let address = listener.get_ref().local_addr().unwrap();
         let (present, all_gone) = new_shared();
+        let (present, spawner, desk) = (Rc::new(present), Spawner::new(&executor), &desk);
         let accepting =
-            executor.spawn(accept(Rc::clone(&executor), &manager, listener, config(false), Rc::new(present)));
+            executor.spawn(async move { accept(spawner, desk, listener, Rc::downgrade(&present)).await });
         let executor = Rc::clone(&executor);
         test(House { executor, address, manager: &manager, accepting, all_gone }).await;
     }));
 }
 
 /// Sends a request and returns the stream with the head of the answer.
-async fn request(address: SocketAddr, lines: &str) -> (Async<TcpStream>, String) {
+pub(crate) async fn request(address: SocketAddr, lines: &str) -> (Async<TcpStream>, String) {
     let mut stream = Async::<TcpStream>::connect(address).await.unwrap();
     let request = format!("{lines}\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -69,27 +73,27 @@ async fn get(address: SocketAddr, path: &str) -> (String, String) {
     (head, body)
 }
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+pub(crate) const UPGRADE: &str = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
 /// A client of a battle.
-struct Guest {
-    websocket: WebSocket<Async<TcpStream>>,
+pub(crate) struct Guest {
+    pub(crate) websocket: WebSocket<Async<TcpStream>>,
     payload: Vec<u8>,
 }
 
 impl Guest {
-    async fn new(address: SocketAddr) -> Self {
+    pub(crate) async fn new(address: SocketAddr) -> Self {
         Self::at(address, "/ws").await
     }
 
-    async fn at(address: SocketAddr, target: &str) -> Self {
+    pub(crate) async fn at(address: SocketAddr, target: &str) -> Self {
         let stream = Async::<TcpStream>::connect(address).await.unwrap();
         let websocket = Client::new(stream, address.to_string(), target).connect().await.unwrap();
         Self { websocket, payload: Vec::new() }
     }
 
-    async fn playing(address: SocketAddr, name: &str) -> Self {
+    pub(crate) async fn playing(address: SocketAddr, name: &str) -> Self {
         let mut guest = Self::new(address).await;
         let mut payload = Vec::new();
         wire::Command::Join { version: wire::VERSION, name }.encode(&mut payload);
@@ -102,7 +106,7 @@ impl Guest {
     }
 
     /// Looks at what is told until `look` finds what it wants.
-    async fn hears<R>(&mut self, mut look: impl FnMut(&Event<'_>) -> Option<R>) -> R {
+    pub(crate) async fn hears<R>(&mut self, mut look: impl FnMut(&Event<'_>) -> Option<R>) -> R {
         loop {
             self.payload.clear();
             self.websocket.receiver.receive_data(&mut self.payload).await.unwrap();
@@ -120,7 +124,7 @@ impl Guest {
     }
 
     /// Code and reason of the server's Close, after all that came before it.
-    async fn is_closed(&mut self) -> (u16, String) {
+    pub(crate) async fn is_closed(&mut self) -> (u16, String) {
         let error = loop {
             self.payload.clear();
             if let Err(error) = self.websocket.receiver.receive_data(&mut self.payload).await {
@@ -134,7 +138,7 @@ impl Guest {
 }
 
 /// The id of whoever joins under this name.
-fn named(wanted: &'static str) -> impl FnMut(&Event<'_>) -> Option<u16> {
+pub(crate) fn named(wanted: &'static str) -> impl FnMut(&Event<'_>) -> Option<u16> {
     move |event| match *event {
         Event::Joined { id, name, .. } if name == wanted => Some(id),
         _ => None,
@@ -374,7 +378,7 @@ fn bots_fight_each_other_and_leave_when_the_server_ends() {
 }
 
 /// The tick of a frame.
-fn tick_of(event: &Event<'_>) -> Option<u32> {
+pub(crate) fn tick_of(event: &Event<'_>) -> Option<u32> {
     match *event {
         Event::Frame { tick, .. } => Some(tick),
         _ => None,

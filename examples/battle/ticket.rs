@@ -2,8 +2,9 @@
 //!
 //! A client is given one with its welcome, and shows it when it connects again, as `/ws?ticket=` and 32 hexadecimal
 //! digits: in the request, because the request decides which battle a client goes to. Within 10 seconds the same player
-//! with the same score goes on. 128 bits from the generator that the operating system seeded cannot be guessed; they are
-//! never told to other players, nor written to the log.
+//! with the same score goes on. The first byte tells the core of the seat, so that whoever takes the request in knows
+//! where to send it; the other 120 bits come from the generator that the operating system seeded, and cannot be guessed.
+//! Tickets are never told to other players, nor written to the log.
 
 use std::fmt;
 
@@ -14,10 +15,19 @@ use rand::rngs::StdRng;
 pub(crate) struct Ticket([u8; 16]);
 
 impl Ticket {
-    pub(crate) fn new(rng: &mut StdRng) -> Self {
+    /// For a seat on this core.
+    pub(crate) fn new(rng: &mut StdRng, core: u8) -> Self {
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
+        let [first, ..] = &mut bytes;
+        *first = core;
         Self(bytes)
+    }
+
+    /// The core that it is for, if it is one of ours at all.
+    pub(crate) fn core(self) -> usize {
+        let [core, ..] = self.0;
+        core.into()
     }
 
     pub(crate) fn bytes(self) -> [u8; 16] {
@@ -74,8 +84,9 @@ mod tests {
     #[test]
     fn no_two_tickets_are_equal_and_none_is_shown() {
         let mut rng = StdRng::seed_from_u64(3);
-        assert_ne!(Ticket::new(&mut rng), Ticket::new(&mut rng));
-        assert_eq!(format!("{:?}", Ticket::new(&mut rng)), "Ticket(..)");
+        assert_ne!(Ticket::new(&mut rng, 5), Ticket::new(&mut rng, 5));
+        assert_eq!(format!("{:?}", Ticket::new(&mut rng, 5)), "Ticket(..)");
+        assert_eq!(Ticket::new(&mut rng, 5).core(), 5);
     }
 
     proptest! {

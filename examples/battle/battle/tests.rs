@@ -76,7 +76,7 @@ fn new_battle() -> Battle {
 }
 
 fn battle_with(rules: Rules) -> Battle {
-    Battle::new(1, rules, StdRng::seed_from_u64(7))
+    Battle::new(1, 0, rules, StdRng::seed_from_u64(7))
 }
 
 #[test]

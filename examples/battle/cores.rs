@@ -1,0 +1,317 @@
+//! What the threads know of each other, and all that crosses them: players on their way to the core of their battle.
+//!
+//! A connection is accepted anywhere. Its request tells where it belongs, and then it goes there, once, as
+//! [`Parts`]: the socket, the request, and what was read behind it. From then on it stays.
+//!
+//! Where somebody belongs:
+//!
+//! * A battle is known by its number: it is on the core `number % cores`.
+//! * A seat is known by its ticket, whose first byte is the core.
+//! * Anybody else goes to the first core that has a free seat in an open battle, so that battles fill up; or else to the
+//!   one with the fewest clients, where another battle opens. Each core tells its free seats with every tick. A number
+//!   that is a tick old costs a battle that is not full, nothing else.
+//!
+//! The way is bounded. When [`INBOX`] players wait at a core, the next one is told 503, for it is better to say so than
+//! to let them wait for a core that does not come along.
+
+use std::convert::Infallible;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+use async_channel::{Receiver, Sender, bounded};
+use async_io::Async;
+use unsync_websocket::Parts;
+
+use crate::per_core::Core;
+use crate::wish::Wish;
+
+/// Players who may wait at a core until it takes them in.
+pub(crate) const INBOX: usize = 1024;
+
+/// All cores, as any thread sees them.
+pub(crate) struct Cores<T> {
+    doors: Vec<Door<T>>,
+    /// Never sent to: closed when the server ends.
+    going_on: Sender<Infallible>,
+    ending: Receiver<Infallible>,
+}
+
+/// Where a core takes in what arrives.
+pub(crate) type Inbox = Receiver<Visit<Async<TcpStream>>>;
+
+/// A core, seen from outside.
+struct Door<T> {
+    inbox: Sender<Visit<T>>,
+    /// In open battles, when the core last looked.
+    free_seats: AtomicUsize,
+    /// Clients on this core.
+    clients: AtomicUsize,
+}
+
+/// What arrives at a core.
+pub(crate) enum Visit<T> {
+    /// A player who belongs here; and when it was sent.
+    Player(Parts<T>, Instant),
+    /// A test wants the thread to panic.
+    #[cfg(test)]
+    Bomb,
+}
+
+impl<T> Cores<T> {
+    /// Doors for so many cores, and what is behind each.
+    pub(crate) fn new(count: usize, inbox: usize) -> (Self, Vec<Receiver<Visit<T>>>) {
+        let open = |_| {
+            let (inbox, behind) = bounded(inbox);
+            (Door { inbox, free_seats: AtomicUsize::new(0), clients: AtomicUsize::new(0) }, behind)
+        };
+        let (doors, inboxes) = (0..count).map(open).unzip();
+        let (going_on, ending) = bounded(1);
+        (Self { doors, going_on, ending }, inboxes)
+    }
+
+    /// The core where this wish can be granted; `None` if that one is gone, or all are.
+    pub(crate) fn place(&self, wish: &Wish) -> Option<usize> {
+        let is_there = |&index: &usize| self.doors.get(index).is_some_and(|door| !door.inbox.is_closed());
+        if let Some(index) = wish.ticket.map(|it| it.core()).filter(is_there) {
+            return Some(index);
+        }
+        if let Some(number) = wish.battle {
+            return core_of_battle(number, self.doors.len()).filter(is_there);
+        }
+        let there = || (0..self.doors.len()).filter(is_there);
+        there().find(|&index| self.take_seat(index)).or_else(|| there().min_by_key(|&index| self.load(index)))
+    }
+
+    /// Whether there was a free seat, for whoever is sent there now.
+    fn take_seat(&self, index: usize) -> bool {
+        let take = |seats: usize| seats.checked_sub(1);
+        self.doors.get(index).is_some_and(|door| door.free_seats.fetch_update(Relaxed, Relaxed, take).is_ok())
+    }
+
+    /// Clients on a core, and on the way to it.
+    fn load(&self, index: usize) -> usize {
+        let load = |door: &Door<T>| door.clients.load(Relaxed).saturating_add(door.inbox.len());
+        self.doors.get(index).map_or(usize::MAX, load)
+    }
+
+    /// Sends a player to its core. Without waiting: whoever cannot go comes back.
+    #[expect(clippy::result_large_err, reason = "once a connection")]
+    pub(crate) fn hand_over(&self, index: usize, parts: Parts<T>) -> Result<(), Parts<T>> {
+        let Some(door) = self.doors.get(index) else { return Err(parts) };
+        match door.inbox.try_send(Visit::Player(parts, Instant::now())).map_err(|error| error.into_inner()) {
+            Err(Visit::Player(parts, _)) => Err(parts),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a core tells of itself: free seats in its open battles, beyond those for who waits at its door.
+    pub(crate) fn tell_free_seats(&self, core: Core, free: usize) {
+        if let Some(door) = self.doors.get(core.index) {
+            door.free_seats.store(free.saturating_sub(door.inbox.len()), Relaxed);
+        }
+    }
+
+    /// A client of this core, as long as what comes back is held.
+    pub(crate) fn count_client(&self, core: Core) -> impl Drop + use<'_, T> {
+        struct Client<'c>(Option<&'c AtomicUsize>);
+        impl Drop for Client<'_> {
+            fn drop(&mut self) {
+                if let Some(clients) = self.0 {
+                    clients.fetch_sub(1, Relaxed);
+                }
+            }
+        }
+        let clients = self.doors.get(core.index).map(|door| &door.clients);
+        if let Some(clients) = clients {
+            clients.fetch_add(1, Relaxed);
+        }
+        Client(clients)
+    }
+
+    /// The server ends: no thread takes players in from now on.
+    pub(crate) fn end(&self) {
+        self.going_on.close();
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.is_closed()
+    }
+
+    /// Waits for the server's end.
+    pub(crate) async fn ending(&self) {
+        // Nothing is ever sent.
+        let _ = self.ending.recv().await;
+    }
+
+    /// Waits until no core is left, be it that they have ended or that they panicked.
+    pub(crate) async fn all_gone(&self) {
+        for door in &self.doors {
+            door.inbox.closed().await;
+        }
+    }
+
+    /// Players at a door.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self, index: usize) -> usize {
+        self.doors[index].inbox.len()
+    }
+
+    /// Ends the thread of a core in the hardest way.
+    #[cfg(test)]
+    pub(crate) fn throw_bomb(&self, index: usize) {
+        assert!(self.doors[index].inbox.try_send(Visit::Bomb).is_ok());
+    }
+}
+
+/// The number of the `nth` battle on a core, counted from 1.
+pub(crate) fn number_of_battle(core: Core, nth: u32) -> u32 {
+    let [index, count] = [core.index, core.count].map(|it| u32::try_from(it).unwrap_or(u32::MAX));
+    nth.wrapping_mul(count).wrapping_add(index)
+}
+
+/// The core of a battle.
+fn core_of_battle(number: u32, count: usize) -> Option<usize> {
+    usize::try_from(number).ok()?.checked_rem(count)
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test counts small numbers")]
+mod tests {
+    use std::time::Duration;
+
+    use async_io::{Timer, block_on};
+    use futures_lite::io::Cursor;
+    use unsync_websocket::{NoTimer, Server};
+
+    use super::*;
+    use crate::ticket::Ticket;
+
+    type Stream = Cursor<Vec<u8>>;
+
+    async fn parts() -> Parts<Stream> {
+        let stream = Cursor::new(b"GET /ws HTTP/1.1\r\nHost: a\r\n\r\nahead".to_vec());
+        Server::with_timer(stream, NoTimer).receive_request().await.unwrap().into_parts()
+    }
+
+    fn ticket_of(core: u8) -> Ticket {
+        Ticket::in_query(&format!("ticket={core:02x}{}", "00".repeat(15))).unwrap()
+    }
+
+    const fn core(index: usize) -> Core {
+        Core { index, count: 3 }
+    }
+
+    #[test]
+    fn a_number_tells_its_core_and_on_one_core_they_are_1_2_3() {
+        for index in 0..3 {
+            for nth in 1..100 {
+                let number = number_of_battle(core(index), nth);
+                assert_eq!(core_of_battle(number, 3), Some(index), "{number}");
+            }
+        }
+        assert_eq!([1, 2, 3].map(|nth| number_of_battle(Core::ALONE, nth)), [1, 2, 3]);
+    }
+
+    #[test]
+    fn free_seats_are_filled_first_and_then_the_core_with_the_fewest_clients_gets_another_battle() {
+        let (cores, _inboxes) = Cores::<Stream>::new(3, 8);
+        let anywhere = Wish::default();
+        let _clients = [0, 0, 2].map(|index| cores.count_client(core(index)));
+        assert_eq!(cores.place(&anywhere), Some(1), "nobody is there");
+        cores.tell_free_seats(core(2), 2);
+        assert_eq!([(); 3].map(|()| cores.place(&anywhere)), [Some(2), Some(2), Some(1)]);
+    }
+
+    #[test]
+    fn a_ticket_comes_before_a_number_and_a_number_before_free_seats() {
+        let (cores, mut inboxes) = Cores::<Stream>::new(3, 8);
+        cores.tell_free_seats(core(0), 5);
+        let seven = Wish { battle: Some(7), ..Wish::default() };
+        assert_eq!(cores.place(&seven), Some(1));
+        assert_eq!(cores.place(&Wish { ticket: Some(ticket_of(2)), ..seven }), Some(2));
+        assert_eq!(cores.place(&ticket_of(9).into()), Some(0), "no ticket of ours");
+        // A core that is gone keeps nobody away from the others, but its battles are gone with it.
+        inboxes.remove(1);
+        assert_eq!(cores.place(&seven), None);
+        assert_eq!(cores.place(&ticket_of(1).into()), Some(0));
+        inboxes.clear();
+        assert_eq!(cores.place(&Wish::default()), None);
+        block_on(cores.all_gone());
+    }
+
+    #[test]
+    fn who_waits_at_the_door_has_a_seat_already() {
+        let (cores, _inboxes) = Cores::new(3, 8);
+        for _ in 0..2 {
+            block_on(async { cores.hand_over(0, parts().await).unwrap() });
+        }
+        cores.tell_free_seats(core(0), 3);
+        assert_eq!([(); 2].map(|()| cores.place(&Wish::default())), [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn at_a_full_door_a_player_comes_back_whole() {
+        block_on(async {
+            let (cores, inboxes) = Cores::new(1, 2);
+            for _ in 0..2 {
+                cores.hand_over(0, parts().await).unwrap();
+            }
+            let back = cores.hand_over(0, parts().await).unwrap_err();
+            assert_eq!((back.request.path(), &*back.read_ahead), ("/ws", &b"ahead"[..]));
+            drop(inboxes);
+            assert!(cores.hand_over(0, back).is_err(), "nobody is there any more");
+        });
+    }
+
+    /// `cargo test --release --example battle hand_off -- --nocapture` prints how long the way takes.
+    #[test]
+    fn what_is_handed_over_arrives_once_and_in_order_and_the_hand_off_takes_so_long() {
+        let (cores, mut inboxes) = Cores::<Stream>::new(1, INBOX);
+        let inbox = inboxes.remove(0);
+        let receiving = std::thread::spawn(move || {
+            block_on(async {
+                let (mut numbers, mut took) = (Vec::new(), Vec::new());
+                while let Ok(Visit::Player(parts, sent)) = inbox.recv().await {
+                    took.push(sent.elapsed());
+                    numbers.push(parts.stream.into_inner().len());
+                }
+                (numbers, took)
+            })
+        });
+        block_on(async {
+            for number in 0..2000 {
+                let mut parts = parts().await;
+                parts.stream = Cursor::new(vec![0; number]);
+                // First one at a time to a thread that sleeps, then as fast as it goes.
+                if number < 1000 {
+                    Timer::after(Duration::from_micros(200)).await;
+                }
+                while let Err(back) = cores.hand_over(0, parts) {
+                    parts = back;
+                    Timer::after(Duration::from_millis(1)).await;
+                }
+            }
+        });
+        drop(cores);
+        let (numbers, took) = receiving.join().unwrap();
+        assert_eq!(numbers, (0..2000).collect::<Vec<_>>());
+        for (what, took) in [("to a thread that sleeps", &took[..1000]), ("in a burst", &took[1000..])] {
+            let mut took = took.to_vec();
+            took.sort_unstable();
+            println!(
+                "a hand-off {what}: median {:?}, p99 {:?}, longest {:?}",
+                took[500], took[990], took[999]
+            );
+        }
+    }
+
+    #[test]
+    fn every_thread_learns_of_the_end() {
+        let (cores, _inboxes) = Cores::<Stream>::new(2, 1);
+        assert!(!cores.is_ending());
+        cores.end();
+        assert!(cores.is_ending());
+        block_on(cores.ending());
+    }
+}
