@@ -456,6 +456,32 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 #[test]
+fn what_a_player_says_all_hear_and_what_is_nothing_nobody_does() {
+    with_server(async |House { address, .. }| {
+        let mut ann = Guest::playing(address, "Ann").await;
+        let id = ann.hears(named("Ann")).await;
+        let mut bob = Guest::new(address).await;
+        let say = |text: &str| {
+            let mut payload = Vec::new();
+            wire::Command::Say(text).encode(&mut payload);
+            payload
+        };
+        // One who only looks on is not heard; nor is what has no text, or would break the line.
+        bob.says(&say("from nobody")).await;
+        for text in ["", "a\nb", "right\u{202e}left", "héllo"] {
+            ann.says(&say(text)).await;
+        }
+        for guest in [&mut ann, &mut bob] {
+            let said = |event: &Event<'_>| match event {
+                Event::Said { id, text } => Some((*id, (*text).to_owned())),
+                _ => None,
+            };
+            assert_eq!(guest.hears(said).await, (id, String::from("héllo")));
+        }
+    });
+}
+
+#[test]
 fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_are_told_1013() {
     let rules = Rules { seats: CROWD, ..Rules::default() };
     with_server_of(rules, async |house| {
