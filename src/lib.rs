@@ -2,8 +2,8 @@
 //!
 //! Both halves of a connection live on one thread and share their state through an `Rc`. So nothing here is `Send`, and nothing
 //! needs a lock, a channel, a helper task or `'static` of anybody: a task may borrow what outlives its executor. When more cores
-//! are needed, run one executor a thread and move the *socket* to the thread where its room lives
-//! ([`ServerRequest::into_parts`]).
+//! are needed, run one executor a thread and move the *socket* to the thread where its room lives: with its request
+//! ([`ServerRequest::into_parts`]), or with all of an open connection ([`WebSocket::into_parts`]).
 //!
 //! # A server
 //!
@@ -130,8 +130,8 @@
 //!
 //! 1. **Always receive.** The receiver answers Pings and the peer's Close, and writes what the sender left behind. A task that
 //!    only sends, while nobody polls the receiver, answers nothing.
-//! 2. **One thread.** The halves may live in two tasks, but of one thread. What moves between threads is the socket, before the
-//!    handshake is answered.
+//! 2. **One thread.** The halves may live in two tasks, but of one thread. What moves between threads is the socket: before the
+//!    handshake is answered, or as the parts of a whole connection.
 //! 3. **Drop any future you like.** Nothing that matters lives in a future: a dropped `receive` resumes, a dropped `send` has sent
 //!    nothing of its message or sends all of it. Every method says so under *Cancel safety*.
 //! 4. **Close, whatever ended it.** `close` sees to it that the peer gets the Close that is due to it, and is over within
@@ -144,6 +144,7 @@
 //! | [`Server`], [`ServerRequest`] | the opening handshake: look at the request, then accept, reject, or answer it as plain HTTP |
 //! | [`Client`], [`Refusal`], `connect` | the same from the other side: ask, and learn why not |
 //! | [`WebSocket`], [`Sender`], [`Receiver`] | the connection, whole and in halves |
+//! | [`Parts`], [`WebSocketParts`] | a request, and a connection, on the way to another thread |
 //! | [`QueueHandle`], [`EncodedFrame`] | broadcast: encode once, queue without waiting, learn who is slow |
 //! | [`WebSocket::cork`], [`CorkHandle`] | replies that leave together |
 //! | [`new_shared`] | a buffer from one task of a thread to another |
@@ -151,6 +152,7 @@
 //! | [`Error`], [`HandshakeError`], [`ProtocolError`] | what went wrong: in a connection, before it, by the peer |
 //! | [`protocol`] | the protocol without I/O, for other kinds of I/O |
 //! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care; the feature `tokio` brings `on_tokio` |
+//! | `local`, a feature | TCP sockets of one thread, beside each of which async-io's own cost half as much again |
 //!
 //! # Compression
 //!
@@ -185,7 +187,7 @@ mod runtime;
 pub use connection::{
     CloseFuture, Config, CorkHandle, Error, FeedFuture, FlushFuture, Incoming, Message, NoTimer, QueueError,
     QueueHandle, ReceiveDataFuture, ReceiveFuture, Receiver, ReuniteError, SendFuture, Sender, Sleep, Timer,
-    WebSocket,
+    WebSocket, WebSocketParts, WebSocketState,
 };
 pub use handshake::{
     Client, HandshakeError, Headers, Parts, Refusal, Request, Responding, Response, Server, ServerRequest,
@@ -196,6 +198,8 @@ pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
 pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
 pub use runtime::async_io::{AsyncIoTimer, connect};
+#[cfg(all(feature = "local", unix))]
+pub use runtime::local;
 #[cfg(feature = "tokio")]
 pub use runtime::tokio::{TokioStream, TokioTimer};
 
@@ -204,7 +208,7 @@ pub use runtime::tokio::{TokioStream, TokioTimer};
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-/// Nothing but [`Parts`] leaves its thread. `compile_fail` would pass on any error; here, if one of these types were `Send`, two
+/// Nothing but [`Parts`] and [`WebSocketParts`] leaves its thread. `compile_fail` would pass on any error; here, if one of these types were `Send`, two
 /// implementations would fit, and which is meant could not be told.
 const _: fn() = || {
     trait AmbiguousIfSend<A> {
@@ -232,4 +236,5 @@ const _: fn() = || {
 
     const fn assert_send<T: Send>() {}
     assert_send::<Parts<Stream>>();
+    assert_send::<WebSocketParts<Stream>>();
 };

@@ -22,6 +22,8 @@ struct Item {
     place: String,
     /// What stands under `# Examples`, if that is there.
     examples: Option<String>,
+    /// The same of the module that it is in.
+    of_module: Option<String>,
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -92,6 +94,8 @@ fn items() -> BTreeMap<String, Item> {
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();
         let file = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
+        let module: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("//!")).collect();
+        let of_module = examples_of(&module);
         let (mut docs, mut subject, mut in_trait) = (Vec::new(), None, false);
         for (number, line) in text.split("#[cfg(test)]\nmod ").next().unwrap().lines().enumerate() {
             if let Some(doc) = line.trim_start().strip_prefix("///") {
@@ -112,7 +116,8 @@ fn items() -> BTreeMap<String, Item> {
                 let place = format!("src/{file}:{}: {path}", number + 1);
                 // Of two with the same name (a feature's stand-in), each is looked at.
                 let path = if items.contains_key(&path) { format!("{path} in {file}") } else { path };
-                items.insert(path, Item { place, examples: examples_of(&docs) });
+                items
+                    .insert(path, Item { place, examples: examples_of(&docs), of_module: of_module.clone() });
                 if kind == "trait" {
                     (subject, in_trait) = (Some(name), true);
                 }
@@ -160,7 +165,10 @@ fn every_public_item_has_an_example_or_points_to_the_one_that_uses_it() {
         }
         let targets: Vec<_> = pointers(examples, subject).iter().filter_map(|it| items.get(it)).collect();
         let uses = |target: &&Item| code(target).is_some_and(|code| !is_method || code.contains(name));
-        if !targets.iter().any(uses) {
+        // ... or to its module, as `See the [module](self)` does.
+        let module = item.of_module.as_deref().filter(|_| examples.contains("](self)"));
+        let in_module = module.is_some_and(|examples| examples.contains("```") && examples.contains(name));
+        if !in_module && !targets.iter().any(uses) {
             lacking.push(format!("{}: points to no example that uses it", item.place));
         }
     }

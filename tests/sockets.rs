@@ -1,5 +1,5 @@
-//! T5, T20, T21, T23 and T24 on the sockets of async-io, async-net (smol's) and, with the feature `tokio`, tokio, over the
-//! loopback.
+//! T5, T20, T21, T23 and T24 on the sockets of async-io, async-net (smol's) and, with their features, tokio and `local`, over
+//! the loopback.
 //!
 //! What the simulated transports claim of real ones is shown here to hold for the real ones: a bare `Async<TcpStream>` wakes
 //! the waker that it replaces, a `smol::net::TcpStream` unregisters it. The conversations, and what is asked of them, are those of
@@ -85,6 +85,17 @@ impl Socket for Async<TcpStream> {
 impl Socket for async_net::TcpStream {
     fn of(stream: TcpStream) -> Self {
         Async::new(stream).unwrap().into()
+    }
+}
+
+#[cfg(all(feature = "local", unix))]
+impl Socket for unsync_websocket::local::TcpStream {
+    fn block_on<F: Future>(future: F) -> F::Output {
+        async_io::block_on(unsync_websocket::local::run(future)).unwrap()
+    }
+
+    fn of(stream: TcpStream) -> Self {
+        Self::new(stream).unwrap()
     }
 }
 
@@ -611,5 +622,7 @@ macro_rules! on {
 
 on!(async_io_tcp, Async<TcpStream>);
 on!(async_net_tcp, async_net::TcpStream);
+#[cfg(all(feature = "local", unix))]
+on!(local_tcp, unsync_websocket::local::TcpStream);
 #[cfg(feature = "tokio")]
 on!(tokio_tcp, unsync_websocket::TokioStream<tokio::net::TcpStream>);

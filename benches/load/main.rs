@@ -88,6 +88,7 @@ fn usage(what: &str) -> ! {
 fn echo(options: &Options) {
     let row = |connections, in_flight, size| Row { connections, in_flight, size };
     let mut rows = vec![
+        row(1, 1, 20),
         row(100, 1, 20),
         row(100, 16, 20),
         row(1000, 1, 20),
@@ -97,7 +98,6 @@ fn echo(options: &Options) {
     ];
     if !options.quick {
         rows.extend([
-            row(1, 1, 20),
             row(1, 16, 20),
             row(1000, 16, 20),
             row(1, 1, 1 << 10),

@@ -24,6 +24,7 @@ enum Level {
 const SERVERS: &[Server] = &[
     ("raw", false, raw::serve),
     ("ours (async-io)", true, ours::on_async_io),
+    ("ours (local)", true, ours::on_local),
     ("ours (tokio)", true, ours::on_tokio),
     #[cfg(feature = "peers")]
     ("fastwebsockets", false, peers::fastwebsockets::serve),

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use async_executor::LocalExecutor;
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
+use unsync_websocket::local;
 use unsync_websocket::{Config, Deflate, Error, HandshakeError, Incoming, Server};
 
 use crate::Level;
@@ -56,6 +57,28 @@ pub fn on_async_io(listener: TcpListener, level: Option<Level>) {
 }
 
 async fn serve(stream: Async<TcpStream>, config: Config) {
+    if stream.get_ref().set_nodelay(true).is_ok() {
+        let _ = echo(Server::new(stream), config).await;
+    }
+}
+
+/// As [`on_async_io`], with sockets of the thread's own.
+pub fn on_local(listener: TcpListener, level: Option<Level>) {
+    let listener = local::TcpListener::new(listener).expect("it is a socket");
+    let (executor, config) = (Rc::new(LocalExecutor::new()), config(level));
+    let accepting = executor.spawn({
+        let executor = Rc::clone(&executor);
+        async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let config = config.clone();
+                executor.spawn(serve_local(stream, config)).detach();
+            }
+        }
+    });
+    async_io::block_on(local::run(executor.run(accepting))).expect("a poller");
+}
+
+async fn serve_local(stream: local::TcpStream, config: Config) {
     if stream.get_ref().set_nodelay(true).is_ok() {
         let _ = echo(Server::new(stream), config).await;
     }

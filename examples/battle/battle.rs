@@ -379,6 +379,15 @@ impl Battle {
             Command::Aim(angle) => self.arena.aim(cid, angle),
             Command::Trigger { pulled } => self.arena.trigger(cid, pulled),
             Command::Ping(number) => self.tell(cid, &Event::Pong(number)),
+            Command::Say(text) => self.say(cid, text),
+        }
+    }
+
+    /// What one who plays says, all hear. What could not be read, nobody does.
+    fn say(&mut self, cid: Cid, text: &str) {
+        let plays = self.clients.get(&cid).is_some_and(|client| client.pilot.is_some());
+        if plays && !text.is_empty() && !text.chars().any(name::is_invisible) {
+            Event::Said { id: cid, text }.encode(&mut self.outbox);
         }
     }
 

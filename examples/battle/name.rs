@@ -19,7 +19,7 @@ pub(crate) fn clean(typed: &str) -> Option<String> {
 }
 
 /// Control, format and filler characters, and marks that pile up on the one before: what has no place of its own.
-fn is_invisible(character: char) -> bool {
+pub(crate) fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}'

@@ -173,7 +173,7 @@ impl View {
                 );
             }
             Event::Refused => panic!("our names are good"),
-            Event::Pong(_) => {}
+            Event::Pong(_) | Event::Said { .. } => {}
         }
     }
 

@@ -456,6 +456,32 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 #[test]
+fn what_a_player_says_all_hear_and_what_is_nothing_nobody_does() {
+    with_server(async |House { address, .. }| {
+        let mut ann = Guest::playing(address, "Ann").await;
+        let id = ann.hears(named("Ann")).await;
+        let mut bob = Guest::new(address).await;
+        let say = |text: &str| {
+            let mut payload = Vec::new();
+            wire::Command::Say(text).encode(&mut payload);
+            payload
+        };
+        // One who only looks on is not heard; nor is what has no text, or would break the line.
+        bob.says(&say("from nobody")).await;
+        for text in ["", "a\nb", "right\u{202e}left", "héllo"] {
+            ann.says(&say(text)).await;
+        }
+        for guest in [&mut ann, &mut bob] {
+            let said = |event: &Event<'_>| match event {
+                Event::Said { id, text } => Some((*id, (*text).to_owned())),
+                _ => None,
+            };
+            assert_eq!(guest.hears(said).await, (id, String::from("héllo")));
+        }
+    });
+}
+
+#[test]
 fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_are_told_1013() {
     let rules = Rules { seats: CROWD, ..Rules::default() };
     with_server_of(rules, async |house| {
@@ -501,5 +527,81 @@ fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_ar
         println!(
             "{ticks} ticks until the dead were found out, {most} bytes for them; p99 {alone:?} without them, {beside:?} with them"
         );
+    });
+}
+
+/// The inputs that the fuzz targets begin with: frames, requests and messages that were made to break a parser.
+fn hostile_corpus() -> Vec<Vec<u8>> {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let mut inputs = Vec::new();
+    for target in ["recv_stream", "server_handshake", "header_parse", "inflate_stream", "battle_wire"] {
+        for entry in std::fs::read_dir(corpus.join(target)).unwrap() {
+            inputs.push(std::fs::read(entry.unwrap().path()).unwrap());
+        }
+    }
+    inputs
+}
+
+/// Says something hostile, as its first words or behind a good request, in a message or as it is; then goes, or says that it
+/// is done and hears the server out.
+async fn attack(address: SocketAddr, input: &[u8], way: usize) {
+    if way == 0 {
+        let mut guest = Guest::playing(address, "Mal").await;
+        // A refusal may come before the message is written.
+        let _ = guest.websocket.sender.send(input).await;
+        let _ = guest.websocket.close().await;
+        return;
+    }
+    let mut stream = match way {
+        1 | 2 => Async::<TcpStream>::connect(address).await.unwrap(),
+        _ => request(address, UPGRADE).await.0,
+    };
+    if stream.write_all(input).await.is_err() || way % 2 == 1 {
+        return;
+    }
+    stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
+#[test]
+fn while_hostile_bytes_of_all_kinds_come_a_battle_goes_on_and_nobody_notices() {
+    const WAYS: usize = 5;
+    let inputs = hostile_corpus();
+    assert!(inputs.len() >= 60, "{} inputs", inputs.len());
+    with_server_of(Rules { bots: 3, seats: 8, ..Rules::default() }, async |house| {
+        let House { executor, address, manager, .. } = house;
+        let tickets: Vec<_> = std::iter::from_fn(|| manager.hire()).collect();
+        let bots: Vec<_> =
+            tickets.into_iter().map(|ticket| executor.spawn(bots::fly(address, ticket))).collect();
+        let mut ann = Guest::playing(address, "Ann").await;
+        ann.hears(named("Ann")).await;
+        let attackers = executor.spawn(async move {
+            for input in &inputs {
+                for way in 0..WAYS {
+                    attack(address, input, way).await;
+                }
+            }
+            inputs.len() * WAYS
+        });
+        manager.tick();
+        let mut tick = ann.hears(tick_of).await;
+        let mut ticks = 0;
+        while !attackers.is_finished() {
+            manager.tick();
+            tick += 1;
+            // Each tick comes, in its turn.
+            while ann.hears(tick_of).await < tick {}
+            ticks += 1;
+            Timer::after(Duration::from_millis(1)).await;
+        }
+        println!("{} attacks beside {ticks} ticks of a battle", attackers.await);
+        assert!(bots.iter().all(|bot| !bot.is_finished()), "the bots fight on");
+        let clients = || manager.battles().iter().map(|it| it.borrow().client_count()).sum::<usize>();
+        while clients() > 4 {
+            manager.tick();
+            ann.catch_up().await;
+            Timer::after(Duration::from_millis(1)).await;
+        }
+        assert_eq!(clients(), 4, "Ann and the bots");
     });
 }

@@ -1,92 +1,60 @@
 //! What the fuzz targets check, callable from anywhere.
+//!
+//! Each function takes the bytes of one input and panics if a property does not hold. The first bytes of an input choose (a role,
+//! a limit, where to cut); what they mean stands at the function. Past its end an input is zeros, so that every input means
+//! something.
+//!
+//! Everything goes through the public API. The slow model of the protocol, the simulated network and the scripted streams are the
+//! ones of the library's own tests.
 
-use unsync_websocket::Role;
-use unsync_websocket::protocol::{Event, Inbound, Limits, ProtocolError};
+mod battle;
+mod deflating;
+mod frames;
+mod handshakes;
+mod input;
+mod reading;
+mod ring;
+mod sockets;
 
-/// Small, so that a fuzzer meets them.
-const LIMITS: Limits = Limits { max_message: 512, max_frame: 300, max_fragments: 8 };
+#[path = "../../tests/ends/mod.rs"]
+#[allow(clippy::mem_forget, clippy::await_holding_refcell_ref, reason = "as where it is tested")]
+mod ends;
+#[path = "../../tests/kit/mod.rs"]
+mod kit;
+#[path = "../../tests/client/server.rs"]
+mod server;
+#[path = "../../tests/handshake/wire.rs"]
+mod wire;
 
-/// All that a stream came to: the events with their payloads, and the error that ended it.
-type Story = (Vec<(Event, Vec<u8>)>, Option<ProtocolError>);
+use unsync_websocket_test_alloc::Counting;
 
-/// The frame parser: however the bytes are cut, and whichever way they are received, the story is the same.
-///
-/// The first byte chooses the role, the second how many bytes choose the cuts; the rest is the stream.
-pub fn recv_stream(data: &[u8]) {
-    let [role, cut_count, rest @ ..] = data else {
-        return;
-    };
-    let role = if role & 1 == 0 { Role::Server } else { Role::Client };
-    let Some((cuts, stream)) = rest.split_at_checked(usize::from(cut_count % 16)) else {
-        return;
-    };
+pub use battle::battle_wire;
+pub use deflating::{deflate_roundtrip, inflate_stream};
+pub use frames::{header_parse, unmask, utf8_stream};
+pub use handshakes::{client_handshake, ext_negotiation, server_handshake};
+pub use reading::recv_stream;
+pub use ring::ring;
+pub use sockets::{duplex_workload, hostile_transport};
 
-    let whole = story(role, &[stream], receive);
-    assert_eq!(story(role, &pieces(stream, cuts), receive), whole, "cut at {cuts:?}");
-    let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-    assert_eq!(story(role, &bytes, receive), whole, "byte by byte");
-    assert_eq!(story(role, &[stream], receive_into), whole, "into the caller's buffer");
-    assert_eq!(story(role, &pieces(stream, cuts), receive_into), whole, "into the caller's buffer, cut");
-    for (event, payload) in &whole.0 {
-        if *event == Event::Message(unsync_websocket::protocol::MessageKind::Text) {
-            assert!(std::str::from_utf8(payload).is_ok());
-        }
-        assert!(payload.len() <= LIMITS.max_message);
-    }
-}
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
-/// `stream` in pieces; each cut says how long the next one is.
-fn pieces<'a>(mut stream: &'a [u8], cuts: &[u8]) -> Vec<&'a [u8]> {
-    let mut pieces = Vec::new();
-    for cut in cuts {
-        let (piece, rest) = stream.split_at(usize::from(*cut).min(stream.len()));
-        pieces.push(piece);
-        stream = rest;
-    }
-    pieces.push(stream);
-    pieces
-}
+/// A target's name, and what it checks.
+pub type Target = (&'static str, fn(&[u8]));
 
-type Receive = fn(&mut Inbound, &mut &[u8]) -> Result<Option<(Event, Vec<u8>)>, ProtocolError>;
-
-fn receive(inbound: &mut Inbound, input: &mut &[u8]) -> Result<Option<(Event, Vec<u8>)>, ProtocolError> {
-    Ok(inbound.receive(input)?.map(|event| (event, inbound.payload().to_vec())))
-}
-
-/// The data of a message have to come out behind what the buffer held before, also when that was nothing.
-fn receive_into(inbound: &mut Inbound, input: &mut &[u8]) -> Result<Option<(Event, Vec<u8>)>, ProtocolError> {
-    let before = if input.len().is_multiple_of(2) { &b""[..] } else { b"before" };
-    let mut data = before.to_vec();
-    let event = inbound.receive_into(input, &mut data);
-    if !matches!(event, Ok(Some(Event::Message(_)))) {
-        assert_eq!(data, before, "only a whole message is appended");
-    }
-    Ok(event?.map(|event| match event {
-        Event::Message(_) => (event, data.strip_prefix(before).expect("appended").to_vec()),
-        _ => (event, inbound.payload().to_vec()),
-    }))
-}
-
-fn story(role: Role, pieces: &[&[u8]], receive: Receive) -> Story {
-    let mut inbound = Inbound::new(role, LIMITS);
-    let mut events = Vec::new();
-    for piece in pieces {
-        let mut input = *piece;
-        loop {
-            let left = input.len();
-            match receive(&mut inbound, &mut input) {
-                Ok(Some(event)) => events.push(event),
-                Ok(None) => {
-                    assert!(input.is_empty(), "without an event, all is taken");
-                    break;
-                }
-                Err(error) => {
-                    assert_eq!(receive(&mut inbound, &mut input), Err(error), "an error stays");
-                    return (events, Some(error));
-                }
-            }
-            assert!(input.len() < left, "an event takes bytes");
-        }
-    }
-    (events, None)
-}
+/// All of them. The cheap ones first: of those more is run.
+pub const TARGETS: [Target; 13] = [
+    ("header_parse", header_parse),
+    ("unmask", unmask),
+    ("utf8_stream", utf8_stream),
+    ("ring", ring),
+    ("battle_wire", battle_wire),
+    ("recv_stream", recv_stream),
+    ("inflate_stream", inflate_stream),
+    ("deflate_roundtrip", deflate_roundtrip),
+    ("ext_negotiation", ext_negotiation),
+    ("server_handshake", server_handshake),
+    ("client_handshake", client_handshake),
+    ("duplex_workload", duplex_workload),
+    ("hostile_transport", hostile_transport),
+];

@@ -25,6 +25,13 @@ pub(crate) enum Action {
 }
 
 pub(crate) struct Keepalive {
+    pulse: Pulse,
+    alarm: Option<Sleep>,
+}
+
+/// What is known of the peer's life. It is all that another thread needs to go on: alarms are made anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pulse {
     interval: Duration,
     timeout: Duration,
     /// When the last byte was received.
@@ -35,66 +42,11 @@ pub(crate) struct Keepalive {
     /// Whether nothing has been heard since.
     is_waiting: bool,
     latency: Option<Duration>,
-    alarm: Option<Sleep>,
 }
 
-impl Keepalive {
-    pub(crate) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
-        Self {
-            interval,
-            timeout,
-            heard: now,
-            number: 0,
-            pinged: None,
-            is_waiting: false,
-            latency: None,
-            alarm: None,
-        }
-    }
-
-    /// Something was received.
-    pub(crate) const fn heard(&mut self, now: Instant) {
-        self.heard = now;
-        self.is_waiting = false;
-    }
-
-    /// The time that the last answered Ping took.
-    pub(crate) const fn latency(&self) -> Option<Duration> {
-        self.latency
-    }
-
-    /// Whether a Pong answers a Ping of ours, be it a late one.
-    pub(crate) fn takes_pong(&mut self, payload: &[u8], now: Instant) -> bool {
-        if payload == self.payload()
-            && let Some(pinged) = self.pinged
-        {
-            self.latency = Some(now.saturating_duration_since(pinged));
-        }
-        payload.len() == size_of::<Payload>() && payload.starts_with(&MARK)
-    }
-
-    /// Waits for the next thing to do. Without alarms there is none.
-    pub(crate) fn poll(&mut self, timer: &dyn Timer, cx: &mut Context<'_>) -> Poll<Action> {
-        loop {
-            let deadline = self.deadline();
-            if self.alarm.is_none() {
-                self.alarm = deadline.and_then(|deadline| timer.sleep_until(deadline));
-            }
-            let Some(alarm) = &mut self.alarm else { return Poll::Pending };
-            std::task::ready!(alarm.as_mut().poll(cx));
-            self.alarm = None;
-            let now = timer.now();
-            if deadline.is_some_and(|deadline| now < deadline) {
-                continue;
-            }
-            if self.is_waiting {
-                return Poll::Ready(Action::GiveUp);
-            }
-            self.number = self.number.wrapping_add(1);
-            self.pinged = Some(now);
-            self.is_waiting = true;
-            return Poll::Ready(Action::Ping(self.payload()));
-        }
+impl Pulse {
+    pub(crate) const fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
+        Self { interval, timeout, heard: now, number: 0, pinged: None, is_waiting: false, latency: None }
     }
 
     /// When the next thing is to be done; never, if that is too far away to be told.
@@ -112,8 +64,64 @@ impl Keepalive {
     }
 }
 
+impl Keepalive {
+    pub(crate) const fn new(pulse: Pulse) -> Self {
+        Self { pulse, alarm: None }
+    }
+
+    pub(crate) const fn pulse(&self) -> Pulse {
+        self.pulse
+    }
+
+    /// Something was received.
+    pub(crate) const fn heard(&mut self, now: Instant) {
+        self.pulse.heard = now;
+        self.pulse.is_waiting = false;
+    }
+
+    /// The time that the last answered Ping took.
+    pub(crate) const fn latency(&self) -> Option<Duration> {
+        self.pulse.latency
+    }
+
+    /// Whether a Pong answers a Ping of ours, be it a late one.
+    pub(crate) fn takes_pong(&mut self, payload: &[u8], now: Instant) -> bool {
+        if payload == self.pulse.payload()
+            && let Some(pinged) = self.pulse.pinged
+        {
+            self.pulse.latency = Some(now.saturating_duration_since(pinged));
+        }
+        payload.len() == size_of::<Payload>() && payload.starts_with(&MARK)
+    }
+
+    /// Waits for the next thing to do. Without alarms there is none.
+    pub(crate) fn poll(&mut self, timer: &dyn Timer, cx: &mut Context<'_>) -> Poll<Action> {
+        loop {
+            let deadline = self.pulse.deadline();
+            if self.alarm.is_none() {
+                self.alarm = deadline.and_then(|deadline| timer.sleep_until(deadline));
+            }
+            let Some(alarm) = &mut self.alarm else { return Poll::Pending };
+            std::task::ready!(alarm.as_mut().poll(cx));
+            self.alarm = None;
+            let now = timer.now();
+            if deadline.is_some_and(|deadline| now < deadline) {
+                continue;
+            }
+            let pulse = &mut self.pulse;
+            if pulse.is_waiting {
+                return Poll::Ready(Action::GiveUp);
+            }
+            pulse.number = pulse.number.wrapping_add(1);
+            pulse.pinged = Some(now);
+            pulse.is_waiting = true;
+            return Poll::Ready(Action::Ping(pulse.payload()));
+        }
+    }
+}
+
 impl fmt::Debug for Keepalive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keepalive").field("latency", &self.latency).finish_non_exhaustive()
+        f.debug_struct("Keepalive").field("pulse", &self.pulse).finish_non_exhaustive()
     }
 }

@@ -7,6 +7,7 @@
 //! | `reading` | the stream's bytes as events, fairly |
 //! | `sender`, `receiver`, `close`, `cork` | thin futures over those |
 //! | `keepalive` | whether the peer is alive |
+//! | `parts` | a connection on its way to another thread |
 //! | `scratch` | the read buffer of a thread |
 
 mod close;
@@ -17,6 +18,7 @@ mod hub;
 mod keepalive;
 mod keys;
 mod message;
+mod parts;
 mod reading;
 mod receiver;
 mod scratch;
@@ -36,6 +38,7 @@ pub use config::Config;
 pub use cork::CorkHandle;
 pub use error::{Error, QueueError};
 pub use message::{Incoming, Message};
+pub use parts::{WebSocketParts, WebSocketState};
 pub use receiver::{ReceiveDataFuture, ReceiveFuture, Receiver};
 pub use sender::{FeedFuture, FlushFuture, QueueHandle, SendFuture, Sender};
 pub use timer::{NoTimer, Sleep, Timer};
@@ -46,7 +49,7 @@ pub(crate) use keys::without_randomness;
 pub(crate) use shared::HalfClose;
 
 use crate::protocol::{CloseCode, CloseFrame, Inbound, Limits, Role};
-use keepalive::Keepalive;
+use keepalive::Pulse;
 use reading::Reading;
 use shared::Shared;
 
@@ -97,7 +100,7 @@ impl<T> WebSocket<T> {
         let inbound = Inbound::new(role, limits).agree(config.deflate.as_ref());
         let mut reading = Reading::new(inbound, read_ahead);
         if let Some((interval, timeout)) = config.keepalive {
-            reading.keep_alive(Keepalive::new(interval, timeout, shared.timer().now()));
+            reading.keep_alive(Pulse::new(interval, timeout, shared.timer().now()));
         }
         Self { sender: Sender { shared: Rc::clone(&shared) }, receiver: Receiver { shared, reading } }
     }

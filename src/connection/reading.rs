@@ -14,7 +14,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::Error;
 use super::hub::Slot;
-use super::keepalive::{Action, Keepalive};
+use super::keepalive::{Action, Keepalive, Pulse};
 use super::scratch::Scratch;
 use super::shared::{ReadOutcome, Shared};
 use crate::protocol::{Event, Inbound, ProtocolError};
@@ -78,8 +78,15 @@ impl Reading {
     }
 
     /// Watches over the peer's life from now on.
-    pub(crate) fn keep_alive(&mut self, keepalive: Keepalive) {
-        self.keepalive = Some(Box::new(keepalive));
+    pub(crate) fn keep_alive(&mut self, pulse: Pulse) {
+        self.keepalive = Some(Box::new(Keepalive::new(pulse)));
+    }
+
+    /// All that another thread needs to read on: what has come of a message, what was read behind it, the peer's pulse.
+    pub(crate) fn into_parts(mut self) -> (Inbound, Vec<u8>, Option<Pulse>) {
+        self.inbound.release_memory();
+        self.unread.drain(..self.unread_at.min(self.unread.len()));
+        (self.inbound, self.unread, self.keepalive.as_deref().map(Keepalive::pulse))
     }
 
     /// The time that the last answered Ping of the keepalive took.
@@ -101,13 +108,15 @@ impl Reading {
         mut data: Option<&mut Vec<u8>>,
     ) -> Poll<Result<Event, Error>> {
         shared.unpark(slot);
-        if shared.is_closing() || shared.wants_drive() {
-            shared.register(slot, cx);
-            shared.poll_deadline();
-            shared.drive_uncorked(slot);
-        }
-        if let Some(error) = shared.read_error() {
-            return Poll::Ready(Err(error));
+        if !shared.only_reads() {
+            if shared.is_closing() || shared.wants_drive() {
+                shared.register(slot, cx);
+                shared.poll_deadline();
+                shared.drive_uncorked(slot);
+            }
+            if let Some(error) = shared.read_error() {
+                return Poll::Ready(Err(error));
+            }
         }
         let mut parsed = self.parse_unread(shared, data.as_deref_mut());
         loop {

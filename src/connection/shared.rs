@@ -26,6 +26,7 @@ use super::scratch::Scratch;
 use super::{Config, Error, Message, QueueError, Sleep, Timer};
 use crate::protocol::{
     Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role,
+    Unsent,
 };
 
 /// Sends a FIN on a stream whose `poll_close` does not.
@@ -64,6 +65,16 @@ pub(crate) struct Shared<T> {
     role: Role,
     close_timeout: Duration,
     max_message: usize,
+}
+
+/// The sending side of a connection on its way to another thread, and what is to be known of all of it.
+pub(crate) struct Leaving {
+    role: Role,
+    subprotocol: Option<String>,
+    /// As far as it concerns what is shared; the rest of the limits is where it is held against something.
+    config: Config,
+    unsent: Unsent,
+    unflushed: bool,
 }
 
 /// Whose future is waiting at this moment. A filled slot in the hub proves nothing; this does.
@@ -210,6 +221,55 @@ impl<T> Shared<T> {
     pub(crate) fn take_stream(&self) -> Option<T> {
         self.state.borrow_mut().output = Output::Broken;
         self.stream.try_borrow_mut().ok()?.take()
+    }
+
+    /// Takes out the stream and all that another thread needs to write on, unless the connection is closing, or over, or its
+    /// stream is being polled further up the stack. What stays here is over.
+    pub(crate) fn leave(&self) -> Option<(T, Leaving)> {
+        self.check_poison();
+        {
+            let state = self.state.borrow();
+            let is_open = state.cause.is_none() && state.output == Output::Open && state.outbound.is_open();
+            // A message that is half written belongs to a future that was leaked.
+            if !is_open || state.outbound.is_direct() {
+                return None;
+            }
+        }
+        let stream = self.stream.try_borrow_mut().ok()?.take()?;
+        let leaving = {
+            let mut state = self.state.borrow_mut();
+            Leaving {
+                role: self.role,
+                subprotocol: self.subprotocol.as_deref().map(Into::into),
+                config: Config {
+                    max_message: self.max_message,
+                    close_timeout: self.close_timeout,
+                    deflate: self.deflate,
+                    ..Config::new()
+                },
+                unsent: state.outbound.leave(),
+                unflushed: state.unflushed,
+            }
+        };
+        self.finish(Error::Closing);
+        Some((stream, leaving))
+    }
+
+    /// A connection that [`leave`](Self::leave) took from another thread.
+    pub(crate) fn arrive(
+        stream: T,
+        leaving: Leaving,
+        timer: Box<dyn Timer>,
+        half_close: Option<HalfClose<T>>,
+    ) -> Self {
+        let Leaving { role, subprotocol, config, unsent, unflushed } = leaving;
+        let shared = Self::new(stream, role, &config, timer, half_close, subprotocol);
+        {
+            let mut state = shared.state.borrow_mut();
+            state.outbound.arrive(unsent);
+            state.unflushed = unflushed;
+        }
+        shared
     }
 
     /// The peer's Close, if that is how it ended.
@@ -409,6 +469,13 @@ impl<T> Shared<T> {
     pub(crate) fn send_error(&self) -> Option<Error> {
         self.check_poison();
         self.state.borrow().send_error()
+    }
+
+    /// Whether nothing is to be written here, and nothing has ended or gone wrong: the usual case, found out at once.
+    pub(crate) fn only_reads(&self) -> bool {
+        let state = self.state.borrow();
+        let is_well = self.deadline.get().is_none() && !self.polling.get() && !self.spill_failed.get();
+        is_well && state.input == Input::Open && (self.corked.get() > 0 || !state.has_output())
     }
 
     /// Why nothing more will be read, if so.
@@ -700,6 +767,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let (kind, payload) = (message.kind(), message.as_bytes());
         loop {
             match stage {
+                SendStage::Waiting if self.accepts(compress, kind, payload) => *stage = SendStage::Accepted,
                 SendStage::Waiting => {
                     self.enter_sender();
                     if payload.len() >= DIRECT && self.can_write_direct(payload.len(), compress) {
@@ -726,6 +794,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 SendStage::Done => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    /// Puts a short message into the outbox, if nothing is in its way: the usual case, found out at once.
+    fn accepts(&self, compress: Compress, kind: MessageKind, payload: &[u8]) -> bool {
+        let mut state = self.state.borrow_mut();
+        let State { outbound, cause, .. } = &mut *state;
+        let is_well = cause.is_none() && !self.polling.get() && !self.spill_failed.get();
+        let accepts = is_well
+            && payload.len() < DIRECT
+            && outbound.is_open()
+            && !outbound.is_direct()
+            && outbound.has_room();
+        if accepts {
+            outbound.push_with(compress, kind, payload);
+        }
+        accepts
     }
 
     /// Whether a message can be written from where it lies: neither masked nor compressed.
@@ -1049,6 +1133,15 @@ fn poll_write_frame<T: AsyncWrite>(
     let len = header.len().saturating_add(payload.len());
     let slices = [io::IoSlice::new(header), io::IoSlice::new(payload)];
     stream.poll_write_vectored(cx, &slices).map(|result| checked_write(result?, len))
+}
+
+impl fmt::Debug for Leaving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leaving")
+            .field("role", &self.role)
+            .field("unsent", &self.unsent)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T> fmt::Debug for Shared<T> {

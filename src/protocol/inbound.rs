@@ -258,7 +258,10 @@ impl Inbound {
         mut data: Option<&mut Vec<u8>>,
     ) -> Result<Option<Event>, ProtocolError> {
         self.forget_shown();
-        let event = match self.next_event(input, data.as_deref_mut()) {
+        if let Some(kind) = self.whole_message(input, data.as_deref_mut()) {
+            return Ok(Some(Event::Message(kind)));
+        }
+        let event = match self.next_event(input) {
             Ok(event) => event,
             Err(error) => {
                 self.stage = Stage::Failed(error);
@@ -355,11 +358,51 @@ impl Inbound {
         self.shown = Shown::Nothing;
     }
 
-    fn next_event(
-        &mut self,
-        input: &mut &[u8],
-        mut direct: Option<&mut Vec<u8>>,
-    ) -> Result<Option<Event>, ProtocolError> {
+    /// The message that is next, if it is one frame and all of it is here, as nearly always: unmasked to where it shall be, with
+    /// nothing kept in between. Whatever is odd about the frame, [`next_event`](Self::next_event) has to say.
+    fn whole_message(&mut self, input: &mut &[u8], data: Option<&mut Vec<u8>>) -> Option<MessageKind> {
+        if !matches!(&self.stage, Stage::Header(PartialHeader { len: 0, .. })) || self.assembly.is_some() {
+            return None;
+        }
+        // FIN, no reserved bit, and the opcode.
+        let kind = match input.first()? {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let (header, header_len) = FrameHeader::decode(input).ok()??;
+        let is_masked_as_due = header.mask.is_some() == (self.role == Role::Server);
+        let Limits { max_message, max_frame, max_fragments } = self.limits;
+        let len = usize::try_from(header.payload_len).ok()?;
+        if !is_masked_as_due || len > max_frame.min(max_message) || max_fragments == 0 {
+            return None;
+        }
+        let (payload, rest) = input.get(header_len..)?.split_at_checked(len)?;
+        let shown = if data.is_some() { Shown::Nothing } else { Shown::Message };
+        let to = data.unwrap_or_else(|| {
+            if self.message.capacity() == 0 {
+                self.message = spare::take();
+            }
+            make_room(&mut self.message, len, len);
+            &mut self.message
+        });
+        let start = to.len();
+        match header.mask {
+            Some(key) => Mask::new(key).copy(payload, to),
+            None => to.extend_from_slice(payload),
+        }
+        if kind == MessageKind::Text
+            && simdutf8::basic::from_utf8(to.get(start..).unwrap_or_default()).is_err()
+        {
+            to.truncate(start);
+            return None;
+        }
+        self.shown = shown;
+        *input = rest;
+        Some(kind)
+    }
+
+    fn next_event(&mut self, input: &mut &[u8]) -> Result<Option<Event>, ProtocolError> {
         loop {
             match &mut self.stage {
                 Stage::Header(partial) => match partial.complete(input)? {
@@ -391,33 +434,14 @@ impl Inbound {
                         make_room(inflater.packed(), len, max);
                         copy(inflater.packed());
                     } else if let Some(assembly) = &mut self.assembly {
-                        // Only a message that is this one frame can go past our own buffer: of any other,
-                        // a part would stay in the caller's if the call were the last.
-                        let alone =
-                            is_whole && header.fin && assembly.frame_count == 1 && self.message.is_empty();
-                        match direct.as_deref_mut() {
-                            Some(data) if alone => {
-                                let start = data.len();
-                                copy(data);
-                                let event = assembly.end(data.get(start..).unwrap_or_default());
-                                if event.is_err() {
-                                    data.truncate(start);
-                                }
-                                self.end_frame();
-                                self.assembly = None;
-                                return event.map(Some);
-                            }
-                            _ => {
-                                if self.message.capacity() == 0 {
-                                    self.message = spare::take();
-                                }
-                                let most = if header.fin { assembly.len } else { self.limits.max_message };
-                                make_room(&mut self.message, len, most);
-                                let start = self.message.len();
-                                copy(&mut self.message);
-                                assembly.extend(self.message.get(start..).unwrap_or_default())?;
-                            }
+                        if self.message.capacity() == 0 {
+                            self.message = spare::take();
                         }
+                        let most = if header.fin { assembly.len } else { self.limits.max_message };
+                        make_room(&mut self.message, len, most);
+                        let start = self.message.len();
+                        copy(&mut self.message);
+                        assembly.extend(self.message.get(start..).unwrap_or_default())?;
                     }
                     *mask = mask_now;
                     if is_whole {
@@ -613,10 +637,5 @@ impl Assembly {
     fn finish(&self) -> Result<Event, ProtocolError> {
         self.utf8.finish()?;
         Ok(Event::Message(self.kind))
-    }
-
-    fn end(&mut self, piece: &[u8]) -> Result<Event, ProtocolError> {
-        self.extend(piece)?;
-        self.finish()
     }
 }

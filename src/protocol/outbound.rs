@@ -1036,6 +1036,66 @@ impl Outbound {
     }
 }
 
+/// What an [`Outbound`] takes along to another thread: all but the masking keys, of which each thread has its own.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    fragment: usize,
+    mark: usize,
+    frames: Vec<UnsentFrames>,
+    place: Place,
+    pong: Option<Vec<u8>>,
+    deflater: Option<Box<Deflater>>,
+}
+
+/// A chunk of which no other connection has a share.
+struct UnsentFrames {
+    bytes: Vec<u8>,
+    at: usize,
+    /// Whether it begins inside a frame.
+    is_rest: bool,
+}
+
+/// Moving to another thread.
+impl Outbound {
+    /// Takes out all that waits, and what compresses. There must be no batch out, no direct message and no Close.
+    pub(crate) fn leave(&mut self) -> Unsent {
+        self.seal();
+        let frames = self.ready.drain(..).map(|chunk| match chunk {
+            Chunk::Frames { bytes, at } => UnsentFrames { bytes, at, is_rest: false },
+            Chunk::Shared { bytes, at } => UnsentFrames { bytes: bytes.to_vec(), at, is_rest: false },
+            Chunk::Rest { bytes, at } | Chunk::Pong { bytes, at } => {
+                UnsentFrames { bytes, at, is_rest: true }
+            }
+        });
+        Unsent {
+            fragment: self.fragment,
+            mark: self.mark,
+            frames: frames.collect(),
+            place: std::mem::replace(&mut self.place, Place::Boundary),
+            pong: self.pong.take(),
+            deflater: self.deflater.take(),
+        }
+    }
+
+    /// Goes on with what [`leave`](Self::leave) took out of another. Nothing has been sent here yet.
+    pub(crate) fn arrive(&mut self, unsent: Unsent) {
+        let Unsent { fragment, mark, frames, place, pong, deflater } = unsent;
+        let chunk = |UnsentFrames { bytes, at, is_rest }| {
+            if is_rest { Chunk::Rest { bytes, at } } else { Chunk::Frames { bytes, at } }
+        };
+        self.ready = frames.into_iter().map(chunk).collect();
+        self.queued = total(&self.ready);
+        (self.fragment, self.mark, self.place, self.pong) = (fragment, mark, place, pong);
+        self.deflater = deflater;
+    }
+}
+
+impl fmt::Debug for UnsentFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnsentFrames").field("len", &self.bytes.len().saturating_sub(self.at)).finish()
+    }
+}
+
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbound")

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket};
+use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket, WebSocketParts};
 use crate::handshake::{Client, HandshakeError, Parts, Server, ServerRequest, Url};
 use crate::protocol::Role;
 
@@ -111,6 +111,38 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<T> {
     /// ```
     pub fn from_handshaken(stream: T, role: Role, config: Config, read_ahead: Vec<u8>) -> Self {
         Self::new(stream, role, &config, read_ahead, Box::new(AsyncIoTimer), half_close_of(), None)
+    }
+
+    /// The connection that `parts` were, with the deadlines of async-io's clock. See
+    /// [`from_parts_with_timer`](Self::from_parts_with_timer).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use async_io::{Async, block_on};
+    /// use unsync_websocket::{Config, Incoming, Role, WebSocket};
+    ///
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # let client = Async::new(TcpStream::connect(listener.local_addr()?)?)?;
+    /// # let server = Async::new(listener.accept()?.0)?;
+    /// # let mut client = WebSocket::from_handshaken(client, Role::Client, Config::new(), Vec::new());
+    /// # let server = WebSocket::from_handshaken(server, Role::Server, Config::new(), Vec::new());
+    /// // The battle of this player is on another thread.
+    /// let parts = server.into_parts().expect("open, and nothing is wrong with it");
+    /// let thread = std::thread::spawn(move || {
+    ///     let mut server = WebSocket::from_parts(parts);
+    ///     block_on(async {
+    ///         server.sender.send("welcome").await?;
+    ///         server.sender.flush().await
+    ///     })
+    /// });
+    /// assert_eq!(block_on(client.receiver.receive())?, Incoming::Message("welcome".into()));
+    /// thread.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_parts(parts: WebSocketParts<T>) -> Self {
+        Self::arrive(parts, Box::new(AsyncIoTimer), half_close_of())
     }
 }
 
@@ -283,6 +315,11 @@ pub(crate) fn half_close_of<T: 'static>() -> Option<HalfClose<T>> {
         return Some(|stream| {
             shut_down(stream, |unix: &Async<UnixStream>| unix.get_ref().shutdown(Shutdown::Write))
         });
+    }
+    #[cfg(all(feature = "local", unix))]
+    if wanted == TypeId::of::<super::local::TcpStream>() {
+        // Its `poll_close` has sent the FIN; that it is known here, says that its directions are independent.
+        return Some(|_| Ok(()));
     }
     None
 }

@@ -2,5 +2,7 @@
 
 #[cfg(feature = "async-io")]
 pub(crate) mod async_io;
+#[cfg(all(feature = "local", unix))]
+pub mod local;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;

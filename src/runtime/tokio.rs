@@ -12,7 +12,7 @@ use std::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::ReadBuf;
 
-use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket};
+use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket, WebSocketParts};
 use crate::handshake::{Client, Parts, Server, ServerRequest};
 use crate::protocol::Role;
 
@@ -225,6 +225,49 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static> WebSocke
     pub fn on_tokio(stream: T, role: Role, config: Config, read_ahead: Vec<u8>) -> Self {
         let stream = TokioStream::new(stream);
         Self::new(stream, role, &config, read_ahead, Box::new(TokioTimer), half_close_of(), None)
+    }
+
+    /// The connection that `parts` were, with the deadlines of tokio's clock. See
+    /// [`from_parts_with_timer`](Self::from_parts_with_timer).
+    ///
+    /// A tokio stream belongs to the runtime that made it. Between two runtimes it goes as a stream of std:
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tokio::net::TcpStream;
+    /// use tokio::runtime::Builder;
+    /// use unsync_websocket::{Config, Role, TokioStream, WebSocket, WebSocketParts};
+    ///
+    /// # let runtime = Builder::new_current_thread().enable_all().build()?;
+    /// # let (websocket, mut client) = runtime.block_on(async {
+    /// #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// #     let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// #     let client = WebSocket::on_tokio(client, Role::Client, Config::new(), Vec::new());
+    /// #     let (server, _) = listener.accept().await?;
+    /// #     std::io::Result::Ok((WebSocket::on_tokio(server, Role::Server, Config::new(), Vec::new()), client))
+    /// # })?;
+    /// let WebSocketParts { stream, state } = websocket.into_parts().expect("open, and nothing is wrong with it");
+    /// let parts = WebSocketParts { stream: stream.into_inner().into_std()?, state };
+    /// let thread = std::thread::spawn(move || {
+    ///     let runtime = Builder::new_current_thread().enable_all().build()?;
+    ///     runtime.block_on(async {
+    ///         let WebSocketParts { stream, state } = parts;
+    ///         let parts = WebSocketParts { stream: TokioStream::new(TcpStream::from_std(stream)?), state };
+    ///         let mut websocket = WebSocket::from_parts_on_tokio(parts);
+    ///         websocket.sender.send("welcome").await?;
+    ///         websocket.sender.flush().await?;
+    ///         std::io::Result::Ok(())
+    ///     })
+    /// });
+    /// # let mut data = Vec::new();
+    /// # runtime.block_on(client.receiver.receive_data(&mut data))?;
+    /// # assert_eq!(data, b"welcome");
+    /// # thread.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_parts_on_tokio(parts: WebSocketParts<TokioStream<T>>) -> Self {
+        Self::arrive(parts, Box::new(TokioTimer), half_close_of())
     }
 }
 

@@ -193,8 +193,8 @@ pub fn dropped_receives<T: Stream>(
                         None => assert!(data.is_empty()),
                     }
                 }
-                // Lets others run, or goes straight on.
-                if choices.one_in(2) {
+                // Lets others run, which is the usual case, or goes straight on.
+                if !choices.one_in(2) {
                     yield_now().await;
                 }
             }

@@ -119,8 +119,12 @@ pub struct Chooser {
 }
 
 impl Chooser {
+    pub fn new(source: impl Choices + 'static) -> Self {
+        Self { source: Rc::new(RefCell::new(source)) }
+    }
+
     pub fn seeded(seed: u64) -> Self {
-        Self { source: Rc::new(RefCell::new(Seeded::new(seed))) }
+        Self::new(Seeded::new(seed))
     }
 
     /// One of `0..n`, without asking when `n` is 1.

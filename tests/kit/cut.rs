@@ -1,8 +1,18 @@
 //! Futures that do not live to their end.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
+
+thread_local! {
+    static CUT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many futures were cut on this thread since it was last asked; each test has a thread of its own.
+pub fn take_cut_count() -> u64 {
+    CUT.take()
+}
 
 /// Polls `future`, and drops it when its poll number `polls` returned `Pending`. `None` if so. The caller goes on
 /// within that same poll of its task, as `select!` does. With `polls == 0` the future is dropped unpolled.
@@ -35,6 +45,10 @@ async fn poll_up_to<F: Future + ?Sized>(mut future: Pin<&mut F>, polls: usize) -
         }
     })
     .await
+    .or_else(|| {
+        CUT.set(CUT.get() + 1);
+        None
+    })
 }
 
 /// How often `future` had to be polled, with its result.

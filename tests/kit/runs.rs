@@ -5,6 +5,7 @@ use std::env;
 use std::rc::Rc;
 
 use super::choices::Chooser;
+use super::cut::take_cut_count;
 use super::net::Model;
 use super::sim::Trace;
 
@@ -40,6 +41,7 @@ fn each_seed_in(name: &str, model: Model, runs: u64, test: &impl Fn(&Run)) {
         let _guard = Guard { seed: Some(seed), model, name, trace: trace.clone() };
         test(&Run { seed, model, choices: Chooser::seeded(seed), trace });
     }
+    println!("{name}: {runs} runs, {} futures dropped", take_cut_count());
 }
 
 /// Wraps one run of an enumerated script, so that a failure tells its place.

@@ -57,6 +57,7 @@ const nameOf = ({ name, hue }) => element("b", name, hue);
 // Those who were here before us come before the first frame, and are no news.
 on("joined", (it) => { if (newest()) tell(nameOf(it), " is here"); });
 on("left", (it) => tell(nameOf(it), " has left"));
+on("said", ({ by, text }) => tell(nameOf(by), `: ${text}`));
 on("hit", ({ fatal, winner, loser, victim }) => {
   if (!fatal || !loser) return;
   if (winner) tell(nameOf(winner), element("i", " ✸ "), nameOf(loser));

@@ -102,6 +102,16 @@ function farewell(code, reason) {
 
 addEventListener("online", () => { if (socket === null && link.attempts > 0) connect(); });
 
+// --- Words ----------------------------------------------------------------------------------------------------------
+
+const WORDS = { Digit1: "Hello!", Digit2: "Good shot!", Digit3: "Over here!", Digit4: "Sorry!" };
+
+addEventListener("keydown", (event) => {
+  const words = WORDS[event.code];
+  if (!words || !world.playing || event.repeat || event.target instanceof HTMLInputElement) return;
+  send(encode.say(words));
+});
+
 // --- Ping -----------------------------------------------------------------------------------------------------------
 
 // A browser's script cannot send WebSocket pings, so the game has its own.

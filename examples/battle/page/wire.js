@@ -1,6 +1,6 @@
 // The wire form of the game; wire/mod.rs has its table. Bytes to events, commands to bytes, and nothing else.
 
-export const VERSION = 2;
+export const VERSION = 3;
 export const UP = 1, DOWN = 2, LEFT = 4, RIGHT = 8;
 export const FIGHT = 1, RESULT = 2;
 
@@ -15,6 +15,10 @@ export const encode = {
   aim: (turn) => [3, turn & 255, turn >> 8],
   trigger: (pulled) => [4, pulled ? 1 : 0],
   ping: (number) => [5, number & 255, number >> 8],
+  say(words) {
+    const text = new TextEncoder().encode(words);
+    return [6, text.length, ...text];
+  },
 };
 
 /** Calls `on[kind](event)` for each event of a payload. Throws if it is not of our version. */
@@ -59,6 +63,7 @@ export function decode(buffer, on) {
       }
       case 72: on.round({ phase: u8(), ends: u32(), goal: u32() }); break;
       case 73: on.pong({ number: u16() }); break;
+      case 74: on.said({ id: u16(), text: text() }); break;
       default: throw new Error(`unknown event ${tag}`);
     }
   }

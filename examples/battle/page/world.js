@@ -103,6 +103,10 @@ const changes = {
     tell("round", it);
   },
   pong(it) { tell("pong", it); },
+  said({ id, text }) {
+    const by = pilot(id);
+    if (by) tell("said", { by, text });
+  },
 };
 
 /** A payload has come. Throws if it cannot be read. */

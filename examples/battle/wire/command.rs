@@ -15,6 +15,8 @@ pub(crate) enum Command<'a> {
     Trigger { pulled: bool },
     /// Send this number back.
     Ping(u16),
+    /// Tell this to all who play here; of visible characters, at most 255 bytes.
+    Say(&'a str),
 }
 
 /// The keys held: a set of up, down, left and right.
@@ -63,6 +65,10 @@ impl Command<'_> {
                 out.push(5);
                 put(out, &[number]);
             }
+            Self::Say(text) => {
+                out.push(6);
+                put_text(out, text);
+            }
         }
     }
 }
@@ -93,6 +99,7 @@ impl<'a> Decoder<'a> {
             3 => Command::Aim(bytes.u16()?),
             4 => Command::Trigger { pulled: bytes.flag()? },
             5 => Command::Ping(bytes.u16()?),
+            6 => Command::Say(bytes.text()?),
             tag => return Err(Error::UnknownTag(tag)),
         })
     }
@@ -133,7 +140,8 @@ mod tests {
     #[test]
     fn several_messages_in_one_payload_are_read_in_order() {
         let name = "Ann";
-        let payload = [1, 1, 3, b'A', b'n', b'n', 2, 9, 3, 0x34, 0x12, 4, 1, 4, 0, 5, 0x78, 0x56];
+        let payload =
+            [1, 1, 3, b'A', b'n', b'n', 2, 9, 3, 0x34, 0x12, 4, 1, 4, 0, 5, 0x78, 0x56, 6, 2, b'h', b'i'];
         let expected = [
             Ok(Command::Join { version: 1, name }),
             Ok(Command::Move(Directions(Directions::UP | Directions::RIGHT))),
@@ -141,6 +149,7 @@ mod tests {
             Ok(Command::Trigger { pulled: true }),
             Ok(Command::Trigger { pulled: false }),
             Ok(Command::Ping(0x5678)),
+            Ok(Command::Say("hi")),
         ];
         assert_eq!(decode(&payload), expected);
     }

@@ -23,6 +23,8 @@ pub(crate) enum Event<'a> {
     Round { phase: Phase, ends: u32, goal: u32 },
     /// The number of your ping.
     Pong(u16),
+    /// Somebody who plays says this to all who are here.
+    Said { id: u16, text: &'a str },
 }
 
 /// What is going on in a battle.
@@ -102,6 +104,11 @@ impl Event<'_> {
                 out.push(73);
                 put(out, &[*number]);
             }
+            Self::Said { id, text } => {
+                out.push(74);
+                put(out, &[*id]);
+                put_text(out, text);
+            }
         }
     }
 }
@@ -157,6 +164,7 @@ impl<'a> Events<'a> {
             71 => frame(bytes)?,
             72 => Event::Round { phase: phase(bytes)?, ends: bytes.u32()?, goal: bytes.u32()? },
             73 => Event::Pong(bytes.u16()?),
+            74 => Event::Said { id: bytes.u16()?, text: bytes.text()? },
             tag => return Err(Error::UnknownTag(tag)),
         })
     }

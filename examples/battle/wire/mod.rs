@@ -1,4 +1,4 @@
-//! The game's own binary form, version 2: what travels inside the WebSocket messages.
+//! The game's own binary form, version 3: what travels inside the WebSocket messages.
 //!
 //! A payload is one or more messages, one after the other; each is a tag byte and fields of fixed size, numbers
 //! little-endian. A text is a length byte and so many bytes of UTF-8. Nothing is aligned, nothing is padded.
@@ -10,6 +10,7 @@
 //! | 3 | aim | angle `u16` |
 //! | 4 | trigger | 1 pulled, 0 released `u8` |
 //! | 5 | ping | a number of the client's choice `u16` |
+//! | 6 | say | text |
 //!
 //! | tag | from server | fields |
 //! |---|---|---|
@@ -22,6 +23,7 @@
 //! | 71 | frame | tick `u32`, count `u8` of ships, count `u16` of shots, the ships, the shots |
 //! | 72 | round | 1 fight, 2 result `u8`, the tick that ends it `u32`, the score that wins `u32` |
 //! | 73 | pong | the ping's number `u16` |
+//! | 74 | said | id `u16`, text |
 //!
 //! A ship is id `u16`, x `u16`, y `u16`, angle `u16`, hull `u8`, flags `u8` (1 flying, 2 thrusting, 4 shielded); a
 //! shot is id `u16`, owner `u16`, x `u16`, y `u16`, angle `u8`. An angle is a full turn over its whole range, and
@@ -44,7 +46,7 @@ pub(crate) use event::tests::events;
 pub(crate) use event::{Event, Events, Phase, Ship, Shot};
 
 /// The version of this form. It rises with every change that an old page would misread.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// Steps of a coordinate in one unit of the arena: fine enough for smooth motion, and 2,000 units fit a `u16`.
 const STEPS: f32 = 32.0;
@@ -56,7 +58,7 @@ pub(crate) enum Error {
     UnknownTag(u8),
     /// The payload ends inside a message, or before the first.
     Cut,
-    /// A name that is not UTF-8.
+    /// A text that is not UTF-8.
     NotText,
     /// A field has a value that means nothing.
     BadValue,
@@ -67,7 +69,7 @@ impl fmt::Display for Error {
         match self {
             Self::UnknownTag(tag) => write!(f, "unknown message {tag}"),
             Self::Cut => f.write_str("a message is cut short"),
-            Self::NotText => f.write_str("a name is not UTF-8"),
+            Self::NotText => f.write_str("a text is not UTF-8"),
             Self::BadValue => f.write_str("a field has a value that means nothing"),
         }
     }
