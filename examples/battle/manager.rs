@@ -248,9 +248,13 @@ mod tests {
         assert!(Rc::ptr_eq(&manager.matchmake(wish(2)), &seats[3].0));
         assert_eq!(manager.refusal(wish(1)), Some((503, "this battle is full")));
         assert_eq!(manager.refusal(wish(3)), Some((404, "there is no such battle")));
-        let survey = Survey { battles: 2, free_seats: 2, players: 0, ..manager.survey() };
-        assert_eq!(manager.survey(), survey);
-        assert!(survey.queued > 0, "rosters that nobody has read");
+        let (writer, reader) = new_shared();
+        seats[3].0.borrow_mut().join(writer, Rc::default(), None);
+        let queued = manager.survey().queued;
+        assert!(queued > 0, "a roster that nobody has read");
+        assert_eq!(manager.survey(), Survey { battles: 2, free_seats: 1, players: 0, queued });
+        drop(reader);
+        assert_eq!(manager.survey().queued, 0);
     }
 
     #[test]

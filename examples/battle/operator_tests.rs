@@ -80,13 +80,13 @@ fn one_connection_too_many_from_an_address_is_told_429() {
 #[test]
 fn while_it_drains_the_server_says_so_refuses_newcomers_and_ends_in_time() {
     for threads in [1, 2] {
-        let mut begun = None;
+        let (mut begun, mut mute) = (None, None);
         let ended = with_server(&options(&format!("--threads {threads} --seats 1")), async |server| {
             let address = server.address;
             assert_eq!(get(address, "/health").await.1, "ok\n");
             let (mut ann, _) = playing(server, "Ann").await;
             // It does not answer the Close, so the server waits until its deadline.
-            let (_mute, _) = playing(server, "Mute").await;
+            mute = Some(playing(server, "Mute").await);
             begun = Some(Instant::now());
             server.signal.send(()).await.unwrap();
             assert_eq!(ann.is_closed().await, (1001, String::from("the server is shutting down")));
@@ -96,6 +96,7 @@ fn while_it_drains_the_server_says_so_refuses_newcomers_and_ends_in_time() {
             assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
             assert!(metric(address, "draining").await > 0.5);
         });
+        drop(mute);
         assert_eq!(ended, vec![Ok(()); threads]);
         let lasted = begun.unwrap().elapsed();
         assert!((CLOSE_TIMEOUT..PATIENCE + Duration::from_secs(5)).contains(&lasted), "{lasted:?}");
