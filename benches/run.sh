@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|idle] [--quick] [--peers] [--only NAME,..]
+# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|idle|claim] [--quick] [--peers] [--only NAME,..]
 # Without a name: those that the gate runs.
 set -eu
 cd "$(dirname "$0")"
@@ -8,15 +8,17 @@ quick= features= only= what=
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=--quick ;;
-        --peers) features="--features peers" ;;
+        --peers) features="$features --features peers" ;;
         --only) only="--only $2"; shift ;;
         codec | echo | deflate | idle) what="$what $1" ;;
+        claim) what="$what $1" features="$features --features claim" ;;
         *) sed -n '2,3s/^# //p' "$0"; exit 2 ;;
     esac
     shift
 done
 
 # Node's `ws` takes part when it can be had.
+for package in ws claim; do
 if [ -n "$features" ] && command -v npm >/dev/null && [ ! -d ws/node_modules ]; then
     npm install --prefix ws --no-package-lock --silent --no-audit --no-fund || rm -rf ws/node_modules
 fi

@@ -1,12 +1,14 @@
 //! What does a whole server cost, over real sockets?
 //!
 //! ```text
-//! load echo|deflate|idle [--quick] [--only NAME,..]
+//! load echo|deflate|idle|claim [--quick] [--only NAME,..]
 //! ```
 //!
 //! Starts the servers that were built, each as a process of its own on the first core, and is itself the load, on the second. It
 //! sends prepared frames, checks every byte that comes back, and prints tables in Markdown.
 
+mod chat;
+mod claim;
 mod client;
 mod histogram;
 mod idle;
@@ -75,13 +77,14 @@ fn main() {
         Some("echo") => echo(&options),
         Some("deflate") => deflate(&options),
         Some("idle") => idle::idle(&options),
+        Some("claim") => claim::claim(options.quick),
         other => usage(other.unwrap_or("nothing")),
     }
     println!("\nload average {} at the end", load_average());
 }
 
 fn usage(what: &str) -> ! {
-    eprintln!("{what}: usage: load echo|deflate|idle [--quick] [--only NAME,..]");
+    eprintln!("{what}: usage: load echo|deflate|idle|claim [--quick] [--only NAME,..]");
     std::process::exit(2);
 }
 

@@ -78,7 +78,8 @@ fn median(cell: &Cell, of: impl Fn(&(f64, f64)) -> f64) -> f64 {
     quantile(cell.rounds.iter().map(of).collect(), 0.5)
 }
 
-fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+/// What this share of them does not exceed.
+pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let place = (values.len().saturating_sub(1) as f64 * share).round() as usize;
     values.get(place).copied().unwrap_or(f64::NAN)
