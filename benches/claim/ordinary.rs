@@ -1,6 +1,7 @@
 //! The same chat in the ordinary way: tokio's work-stealing runtime, axum, rooms behind a lock, a channel and a task for each client.
 //!
-//! `claim-ordinary [--threads N]` prints its port. N worker threads.
+//! `claim-ordinary [--threads N] [--one-by-one]` prints its port. N worker threads. What has gathered for a client leaves in one write,
+//! or, one by one, each message in its own, as most chats in most tutorials do it.
 //!
 //! Bounds: 4 KiB a message, 256 messages queued for a client. A client whose queue is full is cut off.
 
@@ -16,7 +17,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::any;
 use axum::serve::ListenerExt;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, stream};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -62,14 +63,15 @@ impl Rooms {
     }
 }
 
-async fn chat(websocket: WebSocket, room: String, rooms: Rooms) {
+async fn chat(websocket: WebSocket, room: String, Chat { rooms, gather }: Chat) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let (mut sender, mut receiver) = websocket.split();
     let (queue, mut queued) = mpsc::channel(QUEUE);
     let mut outgoing = tokio::spawn(async move {
-        while let Some(message) = queued.recv().await {
-            if sender.send(message).await.is_err() {
+        let mut messages = Vec::new();
+        while queued.recv_many(&mut messages, gather).await > 0 {
+            if sender.send_all(&mut stream::iter(messages.drain(..).map(Ok))).await.is_err() {
                 break;
             }
         }
@@ -90,11 +92,18 @@ async fn chat(websocket: WebSocket, room: String, rooms: Rooms) {
 }
 // chat: to here
 
-async fn upgrade(upgrade: WebSocketUpgrade, Path(room): Path<String>, State(rooms): State<Rooms>) -> Response {
-    upgrade.max_message_size(MAX_MESSAGE).on_upgrade(|websocket| chat(websocket, room, rooms))
+#[derive(Clone)]
+struct Chat {
+    rooms: Rooms,
+    /// Messages that leave together, at most.
+    gather: usize,
 }
 
-async fn run() -> io::Result<()> {
+async fn upgrade(upgrade: WebSocketUpgrade, Path(room): Path<String>, State(state): State<Chat>) -> Response {
+    upgrade.max_message_size(MAX_MESSAGE).on_upgrade(|websocket| chat(websocket, room, state))
+}
+
+async fn run(gather: usize) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?.port());
     let listener = listener.tap_io(|stream| {
@@ -102,7 +111,8 @@ async fn run() -> io::Result<()> {
             eprintln!("{error}");
         }
     });
-    let routes = Router::new().route("/{room}", any(upgrade)).with_state(Rooms::default());
+    let routes =
+        Router::new().route("/{room}", any(upgrade)).with_state(Chat { rooms: Rooms::default(), gather });
     axum::serve(listener, routes).await
 }
 
@@ -111,6 +121,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(number) => number.parse()?,
         None => 1,
     };
+    let gather = if std::env::args().any(|argument| argument == "--one-by-one") { 1 } else { QUEUE };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    Ok(runtime.worker_threads(threads).enable_all().build()?.block_on(async { tokio::spawn(run()).await? })?)
+    Ok(runtime
+        .worker_threads(threads)
+        .enable_all()
+        .build()?
+        .block_on(async { tokio::spawn(run(gather)).await? })?)
 }

@@ -14,7 +14,7 @@ use crate::client::{STUCK, Slice, shake_hands};
 use crate::histogram::Histogram;
 
 const SPEAKERS: usize = 10;
-/// A line: who of the room says it, the number that it has for them, the nanosecond at which it was due, and words.
+/// A line: who of the room says it, the number that it has for them, the nanosecond at which it was said, and words.
 const LINE: usize = 64;
 const WORDS: &[u8; 32] = b"single-threaded code, but faster";
 /// Of a frame of the server, which has no mask.
@@ -90,8 +90,7 @@ impl Chat {
         Ok(slice)
     }
 
-    /// For so long, lines are said at such a rate that so many deliveries a second are due, whatever comes back. What a line takes
-    /// is counted from when it was due.
+    /// For so long, lines are said at such a rate that so many deliveries a second are due, whatever comes back.
     pub fn at_rate(&mut self, deliveries: f64, time: Duration) -> Result<Slice, String> {
         let (mut slice, start) = (Slice::default(), Instant::now());
         let interval = Duration::from_secs_f64(self.size as f64 / deliveries);
@@ -102,7 +101,7 @@ impl Chat {
             while next <= Instant::now() && next - start < time {
                 // Each room has its turn.
                 let speaker = turn % rooms * speakers + turn / rooms % speakers;
-                self.say(speaker, next)?;
+                self.say(speaker, Instant::now())?;
                 (next, turn) = (next + interval, turn + 1);
             }
             let wait = match next - start < time {
@@ -118,10 +117,10 @@ impl Chat {
         Ok(slice)
     }
 
-    fn say(&mut self, speaker: usize, due: Instant) -> Result<(), String> {
+    fn say(&mut self, speaker: usize, now: Instant) -> Result<(), String> {
         let speakers = self.size.min(SPEAKERS);
         let (room, place) = (speaker / speakers, speaker % speakers);
-        let (said, nanoseconds) = (self.speakers[speaker].said, (due - self.zero).as_nanos());
+        let (said, nanoseconds) = (self.speakers[speaker].said, (now - self.zero).as_nanos());
         let mut frame = vec![0x81, 0x80 | LINE as u8];
         frame.extend_from_slice(&MASK);
         let _ = write!(frame, "{place:08x}{said:08x}{nanoseconds:016x}");

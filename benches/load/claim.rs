@@ -11,14 +11,16 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::chat::Chat;
 use crate::histogram::Histogram;
+use crate::script::Script;
 use crate::server::{Server, built_program, node};
-use crate::table::quantile;
+use crate::table::{self, quantile};
+use crate::{Options, Row, measured};
 
 /// Members in all, and the sizes of the rooms that they are in.
 const MEMBERS: usize = 1000;
 const SIZES: [usize; 3] = [10, 100, 1000];
 /// Deliveries a second at which latency is measured: what each of them can do on one core.
-const RATE: f64 = 20_000.0;
+const RATE: f64 = 50_000.0;
 
 /// One of the ways to write it, on one core or on all.
 struct Way {
@@ -48,12 +50,14 @@ struct Outcome {
     failure: Option<String>,
 }
 
-pub fn claim(quick: bool) {
-    let ways = ways();
-    let outcomes: Vec<_> = SIZES.into_iter().map(|size| measured(&ways, size, quick)).collect();
+pub fn claim(options: &Options) {
+    let (quick, mut ways) = (options.quick, ways());
+    ways.retain(|way| way.title == "ours" || options.asked(&way.title));
+    let outcomes: Vec<_> = SIZES.into_iter().map(|size| rounds(&ways, size, quick)).collect();
     print(&ways, &outcomes);
     let (said, heard) = outcomes.iter().flatten().fold((0, 0), |sum, it| (sum.0 + it.said, sum.1 + it.heard));
     println!("\n{said} lines were said and {heard} heard: by everybody in the room, once, in order.");
+    halves(quick);
 }
 
 fn ways() -> Vec<Way> {
@@ -69,6 +73,12 @@ fn ways() -> Vec<Way> {
     for cores in [Cores::One, Cores::All] {
         ways.push(way("ours", "claim/ours.rs", built_program("claim-ours"), cores));
         ways.push(way("axum", "claim/ordinary.rs", built_program("claim-ordinary"), cores));
+        let mut one_by_one = built_program("claim-ordinary");
+        one_by_one.arg("--one-by-one");
+        ways.push(way("axum, one by one", "claim/ordinary.rs", one_by_one, cores));
+        if cores == Cores::One {
+            ways.push(way("tungstenite, Rc", "claim/local.rs", built_program("claim-local"), cores));
+        }
         ways.push(way("ws (Node)", "claim/chat.mjs", node("claim/chat.mjs"), cores));
     }
     // What was not built or installed does not take part.
@@ -108,7 +118,7 @@ impl Cores {
 }
 
 /// In each round all ways have their turn, the first of the last round last.
-fn measured(ways: &[Way], size: usize, quick: bool) -> Vec<Outcome> {
+fn rounds(ways: &[Way], size: usize, quick: bool) -> Vec<Outcome> {
     let (rounds, turn) = if quick { (5, 100) } else { (9, 400) };
     let turn = Duration::from_millis(turn);
     eprintln!("rooms of {size}");
@@ -162,7 +172,9 @@ impl Outcome {
 }
 
 fn print(ways: &[Way], outcomes: &[Vec<Outcome>]) {
-    println!("CPU time of the server a delivered message, as a multiple of `ours` on one core in the same round: median (quartiles)\n");
+    println!(
+        "CPU time of the server a delivered message, as a multiple of `ours` on one core in the same round: median (quartiles)\n"
+    );
     let title = |way: &Way| match way.cores {
         Cores::One => format!("{}, 1 core", way.title),
         Cores::All => format!("{}, {} cores", way.title, cores()),
@@ -177,7 +189,9 @@ fn print(ways: &[Way], outcomes: &[Vec<Outcome>]) {
             let at = |share| quantile(ratios.clone(), share);
             match &outcome.failure {
                 Some(_) => print!(" failed |"),
-                None if place == 0 => print!(" {:.2} us |", median(&outcome.saturated, |round| round.0) * 1e6),
+                None if place == 0 => {
+                    print!(" {:.2} us |", median(&outcome.saturated, |round| round.0) * 1e6)
+                }
                 None => print!(" {:.2} ({:.2}-{:.2}) |", at(0.5), at(0.25), at(0.75)),
             }
         }
@@ -216,4 +230,24 @@ fn median<R>(rounds: &[R], of: impl Fn(&R) -> f64) -> f64 {
 fn lines_of_code(path: &str) -> usize {
     let text = fs::read_to_string(here(path)).unwrap_or_default();
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+}
+
+/// The essay's other claim: several threads on one socket give no more than one.
+fn halves(quick: bool) {
+    let list = built_program("claim-halves").arg("--list").output();
+    let names = list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let names: Vec<_> = names.lines().map(str::to_owned).collect();
+    if names.is_empty() || Cores::All.confine_load().is_err() {
+        return;
+    }
+    let row = |connections, in_flight, size| Row { connections, in_flight, size };
+    let rows = vec![row(1, 1, 20), row(1, 16, 20), row(100, 1, 20), row(100, 16, 20), row(100, 1, 16 << 10)];
+    let start = |name: &String| {
+        let mut program = built_program("claim-halves");
+        program.arg(name);
+        Server::run(name, &program, &Cores::All.list())
+    };
+    let rows = measured(rows, &names, quick, start, |row| Script::plain(row.size, row.in_flight));
+    println!("\n### An echo, its halves on one thread and on two\n");
+    table::print(&names, &rows);
 }

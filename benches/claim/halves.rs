@@ -1,0 +1,145 @@
+//! Echo servers, to see what it brings to have the halves of a connection on two threads: `claim-halves WAY` prints its port.
+//! `claim-halves --list` says which there are.
+//!
+//! All but the first are the same library, tokio-tungstenite. Its `split` puts the stream behind a lock that both halves take.
+
+use std::error::Error;
+use std::net::{Ipv4Addr, TcpListener};
+use std::rc::Rc;
+use std::thread;
+
+use async_executor::LocalExecutor;
+use async_io::Async;
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Handle, LocalOptions};
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message;
+use unsync_websocket::{Incoming, Server};
+
+const QUEUE: usize = 256;
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+const WAYS: [(&str, fn(TcpListener) -> Outcome); 5] = [
+    ("ours, one thread", ours),
+    ("tungstenite, one task", one_task),
+    ("tungstenite, two tasks of one thread", two_tasks),
+    ("tungstenite, two tasks, work-stealing", stealing),
+    ("tungstenite, two tasks, two threads", two_threads),
+];
+
+/// Both halves in one task, and the state that they share in an `Rc`.
+fn ours(listener: TcpListener) -> Outcome {
+    async fn echo(stream: Async<std::net::TcpStream>) -> Result<(), Box<dyn Error>> {
+        stream.get_ref().set_nodelay(true)?;
+        let mut websocket = Server::new(stream).accept().await?;
+        let echo = websocket.cork(async |websocket| {
+            let (sender, receiver) = (&mut websocket.sender, &mut websocket.receiver);
+            loop {
+                match receiver.receive().await {
+                    Ok(Incoming::Message(message)) => sender.send(message).await?,
+                    Ok(_) => {}
+                    Err(error) => break Err(error),
+                }
+            }
+        });
+        Ok(echo.await?)
+    }
+    let listener = Async::new(listener)?;
+    let executor = Rc::new(LocalExecutor::new());
+    async_io::block_on(executor.run(async {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            executor.spawn(async { drop(echo(stream).await) }).detach();
+        }
+    }))
+}
+
+/// One task a connection, on one thread: nothing is split.
+fn one_task(listener: TcpListener) -> Outcome {
+    async fn echo(stream: TcpStream) -> Outcome {
+        let mut websocket = accept_async(stream).await?;
+        while let Some(message) = websocket.next().await {
+            match message? {
+                message @ (Message::Text(_) | Message::Binary(_)) => websocket.send(message).await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async { spawn_local(accept(listener, |stream| drop(spawn_local(echo(stream))))).await? })
+}
+
+/// A task for each half, and a channel between them; all on one thread.
+fn two_tasks(listener: TcpListener) -> Outcome {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    runtime.block_on(async { tokio::spawn(serve_split(listener, handle)).await? })
+}
+
+/// The same, and the runtime has a thread for each core, which take tasks from each other.
+fn stealing(listener: TcpListener) -> Outcome {
+    let threads = thread::available_parallelism()?.get();
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let handle = runtime.handle().clone();
+    runtime.block_on(async { tokio::spawn(serve_split(listener, handle)).await? })
+}
+
+/// The same, and the two threads are told who does what: one receives on all connections, the other sends.
+fn two_threads(listener: TcpListener) -> Outcome {
+    let sending = Builder::new_current_thread().enable_all().build()?;
+    let handle = sending.handle().clone();
+    thread::spawn(move || sending.block_on(std::future::pending::<()>()));
+    let receiving = Builder::new_current_thread().enable_all().build()?;
+    receiving.block_on(async { tokio::spawn(serve_split(listener, handle)).await? })
+}
+
+async fn accept(listener: TcpListener, serve: impl Fn(TcpStream)) -> Outcome {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        serve(stream);
+    }
+}
+
+/// Receives where it is, sends where `sending` is.
+async fn serve_split(listener: TcpListener, sending: Handle) -> Outcome {
+    accept(listener, move |stream| drop(tokio::spawn(echo_split(stream, sending.clone())))).await
+}
+
+async fn echo_split(stream: TcpStream, sending: Handle) -> Outcome {
+    let (mut sender, mut receiver) = accept_async(stream).await?.split();
+    let (queue, mut queued) = mpsc::channel(QUEUE);
+    sending.spawn(async move {
+        while let Some(message) = queued.recv().await {
+            if sender.send(message).await.is_err() {
+                break;
+            }
+        }
+    });
+    while let Some(message) = receiver.next().await {
+        match message? {
+            message @ (Message::Text(_) | Message::Binary(_)) => queue.send(message).await?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn main() -> Outcome {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    if name == "--list" {
+        WAYS.iter().for_each(|(name, _)| println!("{name}"));
+        return Ok(());
+    }
+    let (_, serve) = WAYS.iter().find(|(known, _)| *known == name).ok_or("no such way")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    println!("{}", listener.local_addr()?.port());
+    serve(listener)
+}
