@@ -15,11 +15,17 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
-use tokio_tungstenite::accept_async;
+use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use unsync_websocket::{Incoming, Server};
 
 const QUEUE: usize = 256;
+
+/// Its default of 128 KiB is filled with zeros for every read.
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(16 << 10)
+}
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -61,7 +67,7 @@ fn ours(listener: TcpListener) -> Outcome {
 /// One task a connection, on one thread: nothing is split.
 fn one_task(listener: TcpListener) -> Outcome {
     async fn echo(stream: TcpStream) -> Outcome {
-        let mut websocket = accept_async(stream).await?;
+        let mut websocket = accept_async_with_config(stream, Some(config())).await?;
         while let Some(message) = websocket.next().await {
             match message? {
                 message @ (Message::Text(_) | Message::Binary(_)) => websocket.send(message).await?,
@@ -113,7 +119,7 @@ async fn serve_split(listener: TcpListener, sending: Handle) -> Outcome {
 }
 
 async fn echo_split(stream: TcpStream, sending: Handle) -> Outcome {
-    let (mut sender, mut receiver) = accept_async(stream).await?.split();
+    let (mut sender, mut receiver) = accept_async_with_config(stream, Some(config())).await?.split();
     let (queue, mut queued) = mpsc::channel(QUEUE);
     sending.spawn(async move {
         while let Some(message) = queued.recv().await {

@@ -64,7 +64,7 @@ impl Rooms {
 async fn chat(stream: TcpStream, id: u64, rooms: Rooms) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut room = String::new();
-    let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE));
+    let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).read_buffer_size(MAX_MESSAGE);
     #[expect(clippy::result_large_err, reason = "the callback is what it is")]
     let look = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         request.uri().path().clone_into(&mut room);

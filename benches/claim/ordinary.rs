@@ -100,7 +100,9 @@ struct Chat {
 }
 
 async fn upgrade(upgrade: WebSocketUpgrade, Path(room): Path<String>, State(state): State<Chat>) -> Response {
-    upgrade.max_message_size(MAX_MESSAGE).on_upgrade(|websocket| chat(websocket, room, state))
+    // By default a client's read buffer has 128 KiB.
+    let upgrade = upgrade.max_message_size(MAX_MESSAGE).read_buffer_size(MAX_MESSAGE);
+    upgrade.on_upgrade(|websocket| chat(websocket, room, state))
 }
 
 async fn run(gather: usize) -> io::Result<()> {
