@@ -1,7 +1,7 @@
 //! Echo servers, to see what it brings to have the halves of a connection on two threads: `claim-halves WAY` prints its port.
 //! `claim-halves --list` says which there are.
 //!
-//! All but the first are the same library, tokio-tungstenite. Its `split` puts the stream behind a lock that both halves take.
+//! All but ours are the same library, tokio-tungstenite. Its `split` puts the stream behind a lock that both halves take.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, TcpListener};
@@ -10,6 +10,7 @@ use std::thread;
 
 use async_executor::LocalExecutor;
 use async_io::Async;
+use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, LocalOptions};
@@ -29,8 +30,9 @@ fn config() -> WebSocketConfig {
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-const WAYS: [(&str, fn(TcpListener) -> Outcome); 5] = [
+const WAYS: [(&str, fn(TcpListener) -> Outcome); 6] = [
     ("ours, one thread", ours),
+    ("ours (tokio), one thread", ours_on_tokio),
     ("tungstenite, one task", one_task),
     ("tungstenite, two tasks of one thread", two_tasks),
     ("tungstenite, two tasks, work-stealing", stealing),
@@ -38,30 +40,35 @@ const WAYS: [(&str, fn(TcpListener) -> Outcome); 5] = [
 ];
 
 /// Both halves in one task, and the state that they share in an `Rc`.
-fn ours(listener: TcpListener) -> Outcome {
-    async fn echo(stream: Async<std::net::TcpStream>) -> Result<(), Box<dyn Error>> {
-        stream.get_ref().set_nodelay(true)?;
-        let mut websocket = Server::new(stream).accept().await?;
-        let echo = websocket.cork(async |websocket| {
-            let (sender, receiver) = (&mut websocket.sender, &mut websocket.receiver);
-            loop {
-                match receiver.receive().await {
-                    Ok(Incoming::Message(message)) => sender.send(message).await?,
-                    Ok(_) => {}
-                    Err(error) => break Err(error),
-                }
+async fn echo<T: AsyncRead + AsyncWrite + Unpin + 'static>(server: Server<T>) -> Result<(), Box<dyn Error>> {
+    let mut websocket = server.accept().await?;
+    let echo = websocket.cork(async |websocket| {
+        let (sender, receiver) = (&mut websocket.sender, &mut websocket.receiver);
+        loop {
+            match receiver.receive().await {
+                Ok(Incoming::Message(message)) => sender.send(message).await?,
+                Ok(_) => {}
+                Err(error) => break Err(error),
             }
-        });
-        Ok(echo.await?)
-    }
+        }
+    });
+    Ok(echo.await?)
+}
+
+fn ours(listener: TcpListener) -> Outcome {
     let listener = Async::new(listener)?;
     let executor = Rc::new(LocalExecutor::new());
     async_io::block_on(executor.run(async {
         loop {
             let (stream, _) = listener.accept().await?;
-            executor.spawn(async { drop(echo(stream).await) }).detach();
+            stream.get_ref().set_nodelay(true)?;
+            executor.spawn(async { drop(echo(Server::new(stream)).await) }).detach();
         }
     }))
+}
+
+fn ours_on_tokio(listener: TcpListener) -> Outcome {
+    on_one_thread(listener, |stream| drop(spawn_local(async { drop(echo(Server::on_tokio(stream)).await) })))
 }
 
 /// One task a connection, on one thread: nothing is split.
@@ -76,8 +83,12 @@ fn one_task(listener: TcpListener) -> Outcome {
         }
         Ok(())
     }
+    on_one_thread(listener, |stream| drop(spawn_local(echo(stream))))
+}
+
+fn on_one_thread(listener: TcpListener, serve: impl Fn(TcpStream) + 'static) -> Outcome {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    runtime.block_on(async { spawn_local(accept(listener, |stream| drop(spawn_local(echo(stream))))).await? })
+    runtime.block_on(async { spawn_local(accept(listener, serve)).await? })
 }
 
 /// A task for each half, and a channel between them; all on one thread.

@@ -25,7 +25,8 @@ const RATE: f64 = 50_000.0;
 /// One of the ways to write it, on one core or on all.
 struct Way {
     title: String,
-    source: &'static str,
+    /// Files, for the count of lines.
+    source: &'static [&'static str],
     program: Command,
     cores: Cores,
 }
@@ -71,15 +72,18 @@ fn ways() -> Vec<Way> {
     };
     let mut ways = Vec::new();
     for cores in [Cores::One, Cores::All] {
-        ways.push(way("ours", "claim/ours.rs", built_program("claim-ours"), cores));
-        ways.push(way("axum", "claim/ordinary.rs", built_program("claim-ordinary"), cores));
+        let ours = &["claim/ours/chat.rs", "claim/ours/on_async_io.rs"];
+        ways.push(way("ours", ours, built_program("claim-ours"), cores));
+        let ours = &["claim/ours/chat.rs", "claim/ours/on_tokio.rs"];
+        ways.push(way("ours (tokio)", ours, built_program("claim-ours-tokio"), cores));
+        ways.push(way("axum", &["claim/ordinary.rs"], built_program("claim-ordinary"), cores));
         let mut one_by_one = built_program("claim-ordinary");
         one_by_one.arg("--one-by-one");
-        ways.push(way("axum, one by one", "claim/ordinary.rs", one_by_one, cores));
+        ways.push(way("axum, one by one", &["claim/ordinary.rs"], one_by_one, cores));
         if cores == Cores::One {
-            ways.push(way("tungstenite, Rc", "claim/local.rs", built_program("claim-local"), cores));
+            ways.push(way("tungstenite, Rc", &["claim/local.rs"], built_program("claim-local"), cores));
         }
-        ways.push(way("ws (Node)", "claim/chat.mjs", node("claim/chat.mjs"), cores));
+        ways.push(way("ws (Node)", &["claim/chat.mjs"], node("claim/chat.mjs"), cores));
     }
     // What was not built or installed does not take part.
     ways.retain(|way| match way.title.as_str() {
@@ -179,12 +183,13 @@ fn print(ways: &[Way], outcomes: &[Vec<Outcome>]) {
         Cores::One => format!("{}, 1 core", way.title),
         Cores::All => format!("{}, {} cores", way.title, cores()),
     };
-    println!("| rooms of | {} |", ways.iter().map(title).collect::<Vec<_>>().join(" | "));
-    println!("|---|{}", "---|".repeat(ways.len()));
-    for (size, outcomes) in SIZES.iter().zip(outcomes) {
-        print!("| {size} |");
-        for (place, outcome) in outcomes.iter().enumerate() {
-            let pairs = outcome.saturated.iter().zip(&outcomes[0].saturated);
+    println!("| | {} |", SIZES.map(|size| format!("rooms of {size}")).join(" | "));
+    println!("|---|{}", "---|".repeat(SIZES.len()));
+    for (place, way) in ways.iter().enumerate() {
+        print!("| {} |", title(way));
+        for outcomes in outcomes {
+            let (outcome, first) = (&outcomes[place], &outcomes[0]);
+            let pairs = outcome.saturated.iter().zip(&first.saturated);
             let ratios: Vec<_> = pairs.map(|(round, first)| round.0 / first.0).collect();
             let at = |share| quantile(ratios.clone(), share);
             match &outcome.failure {
@@ -227,8 +232,8 @@ fn median<R>(rounds: &[R], of: impl Fn(&R) -> f64) -> f64 {
 }
 
 /// Lines that are neither blank nor a comment.
-fn lines_of_code(path: &str) -> usize {
-    let text = fs::read_to_string(here(path)).unwrap_or_default();
+fn lines_of_code(paths: &[&str]) -> usize {
+    let text: String = paths.iter().map(|path| fs::read_to_string(here(path)).unwrap_or_default()).collect();
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
