@@ -18,10 +18,14 @@ while [ $# -gt 0 ]; do
 done
 
 # Node's `ws` takes part when it can be had.
-for package in ws claim; do
-if [ -n "$features" ] && command -v npm >/dev/null && [ ! -d ws/node_modules ]; then
-    npm install --prefix ws --no-package-lock --silent --no-audit --no-fund || rm -rf ws/node_modules
-fi
+node() {
+    if command -v npm >/dev/null && [ ! -d "$1/node_modules" ]; then
+        # shellcheck disable=SC2086
+        npm $2 --prefix "$1" --silent --no-audit --no-fund || rm -rf "$1/node_modules"
+    fi
+}
+case $features in *peers*) node ws 'install --no-package-lock' ;; esac
+case $features in *claim*) node claim ci ;; esac
 # A socket for each connection.
 ulimit -n "$(ulimit -Hn)"
 # shellcheck disable=SC2086

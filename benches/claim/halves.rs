@@ -30,7 +30,10 @@ fn config() -> WebSocketConfig {
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-const WAYS: [(&str, fn(TcpListener) -> Outcome); 6] = [
+/// Its name, and how to run it.
+type Way = (&'static str, fn(TcpListener) -> Outcome);
+
+const WAYS: [Way; 6] = [
     ("ours, one thread", ours),
     ("ours (tokio), one thread", ours_on_tokio),
     ("tungstenite, one task", one_task),
@@ -76,9 +79,8 @@ fn one_task(listener: TcpListener) -> Outcome {
     async fn echo(stream: TcpStream) -> Outcome {
         let mut websocket = accept_async_with_config(stream, Some(config())).await?;
         while let Some(message) = websocket.next().await {
-            match message? {
-                message @ (Message::Text(_) | Message::Binary(_)) => websocket.send(message).await?,
-                _ => {}
+            if let message @ (Message::Text(_) | Message::Binary(_)) = message? {
+                websocket.send(message).await?;
             }
         }
         Ok(())
@@ -140,9 +142,8 @@ async fn echo_split(stream: TcpStream, sending: Handle) -> Outcome {
         }
     });
     while let Some(message) = receiver.next().await {
-        match message? {
-            message @ (Message::Text(_) | Message::Binary(_)) => queue.send(message).await?,
-            _ => {}
+        if let message @ (Message::Text(_) | Message::Binary(_)) = message? {
+            queue.send(message).await?;
         }
     }
     Ok(())

@@ -117,6 +117,31 @@ impl Chat {
         Ok(slice)
     }
 
+    /// Ends the chat with one member of its only room who has stopped to read; all others say so many lines. Returns how many of them
+    /// that member got, and how it learned that it is out.
+    pub fn with_one_deaf(mut self, lines: u64) -> Result<(u64, String), String> {
+        let told = |error: std::io::Error| error.to_string();
+        let mut deaf = self.members.pop().ok_or("nobody is there")?.stream;
+        epoll::delete(&self.epoll, &deaf).map_err(|error| error.to_string())?;
+        self.size -= 1;
+        while self.balance()?.0 < lines {
+            self.saturate(Duration::from_millis(200))?;
+        }
+        deaf.set_nonblocking(false).map_err(told)?;
+        deaf.set_read_timeout(Some(Duration::from_secs(10))).map_err(told)?;
+        let mut got = Vec::new();
+        let end = deaf.read_to_end(&mut got);
+        let (frames, rest) = got.as_chunks::<FRAME>();
+        let whole = frames.iter().take_while(|frame| line(frame).is_some()).count();
+        let rest = frames[whole..].iter().flatten().chain(rest).copied().collect::<Vec<_>>();
+        let how = match (end, &rest[..]) {
+            (Ok(_), [0x88, _, high, low, ..]) => format!("Close {}", u16::from_be_bytes([*high, *low])),
+            (Ok(_), _) => "end of stream".to_owned(),
+            (Err(error), _) => error.to_string(),
+        };
+        Ok((whole as u64, how))
+    }
+
     fn say(&mut self, speaker: usize, now: Instant) -> Result<(), String> {
         let speakers = self.size.min(SPEAKERS);
         let (room, place) = (speaker / speakers, speaker % speakers);
