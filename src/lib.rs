@@ -150,6 +150,7 @@
 //! | [`Config`] | limits and deadlines, and their defaults |
 //! | [`Error`], [`HandshakeError`], [`ProtocolError`] | what went wrong: in a connection, before it, by the peer |
 //! | [`protocol`] | the protocol without I/O, for other kinds of I/O |
+//! | [`manual::local_executors`] | why one thread, what it costs, what was measured, and when work-stealing is right |
 //! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care; the feature `tokio` brings `on_tokio` |
 //!
 //! # Compression
@@ -198,6 +199,13 @@ pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_share
 pub use runtime::async_io::{AsyncIoTimer, connect};
 #[cfg(feature = "tokio")]
 pub use runtime::tokio::{TokioStream, TokioTimer};
+
+/// What is longer than the documentation of an item.
+#[cfg(doc)]
+pub mod manual {
+    #[doc = include_str!("../manual/local-executors.md")]
+    pub mod local_executors {}
+}
 
 /// The README's code is compiled.
 #[cfg(all(doctest, feature = "async-io"))]

@@ -7,7 +7,6 @@ import { WebSocketServer } from 'ws';
 const MAX_MESSAGE = 4 << 10;
 const QUEUE = 64 << 10;
 
-// chat: from here
 const rooms = new Map();
 
 const join = (room, client) => {
@@ -38,7 +37,6 @@ const chat = (client, request) => {
   client.on('close', () => leave(room, client));
   client.on('message', (text, isBinary) => isBinary || tell(room, text));
 };
-// chat: to here
 
 const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: MAX_MESSAGE, perMessageDeflate: false });
 server.on('listening', () => console.log(server.address().port));

@@ -26,7 +26,6 @@ use tokio::task::AbortHandle;
 const MAX_MESSAGE: usize = 4 << 10;
 const QUEUE: usize = 256;
 
-// chat: from here
 /// The rooms, by path; in each, a queue to everybody who is there, and what ends its task.
 #[derive(Clone, Default)]
 struct Rooms(Arc<RwLock<HashMap<String, BTreeMap<u64, Member>>>>);
@@ -90,7 +89,6 @@ async fn chat(websocket: WebSocket, room: String, Chat { rooms, gather }: Chat) 
     }
     rooms.leave(&room, id);
 }
-// chat: to here
 
 #[derive(Clone)]
 struct Chat {
