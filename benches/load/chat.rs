@@ -128,16 +128,17 @@ impl Chat {
             self.saturate(Duration::from_millis(200))?;
         }
         deaf.set_nonblocking(false).map_err(told)?;
-        deaf.set_read_timeout(Some(Duration::from_secs(10))).map_err(told)?;
+        deaf.set_read_timeout(Some(Duration::from_secs(2))).map_err(told)?;
         let mut got = Vec::new();
         let end = deaf.read_to_end(&mut got);
         let (frames, rest) = got.as_chunks::<FRAME>();
         let whole = frames.iter().take_while(|frame| line(frame).is_some()).count();
         let rest = frames[whole..].iter().flatten().chain(rest).copied().collect::<Vec<_>>();
-        let how = match (end, &rest[..]) {
-            (Ok(_), [0x88, _, high, low, ..]) => format!("Close {}", u16::from_be_bytes([*high, *low])),
-            (Ok(_), _) => "end of stream".to_owned(),
-            (Err(error), _) => error.to_string(),
+        let how = match (&rest[..], end) {
+            ([0x88, _, high, low, ..], _) => format!("Close {}", u16::from_be_bytes([*high, *low])),
+            ([], Ok(_)) => "end of stream".to_owned(),
+            (_, Ok(_)) => "end of stream within a frame".to_owned(),
+            (_, Err(error)) => error.to_string(),
         };
         Ok((whole as u64, how))
     }
