@@ -33,13 +33,15 @@ type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 /// Its name, and how to run it.
 type Way = (&'static str, fn(TcpListener) -> Outcome);
 
-const WAYS: [Way; 6] = [
+const WAYS: [Way; 8] = [
+    ("one task, one thread", one_task),
+    ("two tasks, one thread", two_tasks),
+    ("two tasks, work-stealing", stealing),
+    ("two tasks, each half a thread", two_threads),
+    ("one task, work-stealing", one_task_stealing),
+    ("one task, each thread its clients", one_task_each_thread),
     ("ours, one thread", ours),
     ("ours (tokio), one thread", ours_on_tokio),
-    ("tungstenite, one task", one_task),
-    ("tungstenite, two tasks of one thread", two_tasks),
-    ("tungstenite, two tasks, work-stealing", stealing),
-    ("tungstenite, two tasks, two threads", two_threads),
 ];
 
 /// Both halves in one task, and the state that they share in an `Rc`.
@@ -74,18 +76,45 @@ fn ours_on_tokio(listener: TcpListener) -> Outcome {
     on_one_thread(listener, |stream| drop(spawn_local(async { drop(echo(Server::on_tokio(stream)).await) })))
 }
 
-/// One task a connection, on one thread: nothing is split.
-fn one_task(listener: TcpListener) -> Outcome {
-    async fn echo(stream: TcpStream) -> Outcome {
-        let mut websocket = accept_async_with_config(stream, Some(config())).await?;
-        while let Some(message) = websocket.next().await {
-            if let message @ (Message::Text(_) | Message::Binary(_)) = message? {
-                websocket.send(message).await?;
-            }
+/// One task a connection: nothing is split.
+async fn echo_whole(stream: TcpStream) -> Outcome {
+    let mut websocket = accept_async_with_config(stream, Some(config())).await?;
+    while let Some(message) = websocket.next().await {
+        if let message @ (Message::Text(_) | Message::Binary(_)) = message? {
+            websocket.send(message).await?;
         }
-        Ok(())
     }
-    on_one_thread(listener, |stream| drop(spawn_local(echo(stream))))
+    Ok(())
+}
+
+fn one_task(listener: TcpListener) -> Outcome {
+    on_one_thread(listener, |stream| drop(spawn_local(echo_whole(stream))))
+}
+
+/// One task a connection, and a thread for each core, which take tasks from each other.
+fn one_task_stealing(listener: TcpListener) -> Outcome {
+    let threads = thread::available_parallelism()?.get();
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let accepting = accept(listener, |stream| drop(tokio::spawn(echo_whole(stream))));
+    runtime.block_on(async { tokio::spawn(accepting).await? })
+}
+
+/// One task a connection, and a thread for each core, each with its own runtime and its own connections, in turn.
+fn one_task_each_thread(listener: TcpListener) -> Outcome {
+    let mut threads = Vec::new();
+    for _ in 0..thread::available_parallelism()?.get() {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        threads.push(runtime.handle().clone());
+        thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    }
+    listener.set_nonblocking(false)?;
+    for thread in threads.iter().cycle() {
+        let (stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        thread.spawn(async { echo_whole(TcpStream::from_std(stream)?).await });
+    }
+    Ok(())
 }
 
 fn on_one_thread(listener: TcpListener, serve: impl Fn(TcpStream) + 'static) -> Outcome {
