@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|idle] [--quick] [--peers] [--only NAME,..]
+# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|idle|claim] [--quick] [--peers] [--only NAME,..]
 # Without a name: those that the gate runs.
 set -eu
 cd "$(dirname "$0")"
@@ -8,18 +8,24 @@ quick= features= only= what=
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=--quick ;;
-        --peers) features="--features peers" ;;
+        --peers) features="$features --features peers" ;;
         --only) only="--only $2"; shift ;;
         codec | echo | deflate | idle) what="$what $1" ;;
+        claim) what="$what $1" features="$features --features claim" ;;
         *) sed -n '2,3s/^# //p' "$0"; exit 2 ;;
     esac
     shift
 done
 
 # Node's `ws` takes part when it can be had.
-if [ -n "$features" ] && command -v npm >/dev/null && [ ! -d ws/node_modules ]; then
-    npm install --prefix ws --no-package-lock --silent --no-audit --no-fund || rm -rf ws/node_modules
-fi
+node() {
+    if command -v npm >/dev/null && [ ! -d "$1/node_modules" ]; then
+        # shellcheck disable=SC2086
+        npm $2 --prefix "$1" --silent --no-audit --no-fund || rm -rf "$1/node_modules"
+    fi
+}
+case $features in *peers*) node ws 'install --no-package-lock' ;; esac
+case $features in *claim*) node claim ci ;; esac
 # A socket for each connection.
 ulimit -n "$(ulimit -Hn)"
 # shellcheck disable=SC2086

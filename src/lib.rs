@@ -151,6 +151,7 @@
 //! | [`Config`] | limits and deadlines, and their defaults |
 //! | [`Error`], [`HandshakeError`], [`ProtocolError`] | what went wrong: in a connection, before it, by the peer |
 //! | [`protocol`] | the protocol without I/O, for other kinds of I/O |
+//! | [`manual::local_executors`] | why one thread, what it costs, what was measured, and when work-stealing is right |
 //! | [`Timer`] | the clock; with the feature `async-io`, on by default, you need not care; the feature `tokio` brings `on_tokio` |
 //! | `local`, a feature | TCP sockets of one thread, beside each of which async-io's own cost half as much again |
 //!
@@ -202,6 +203,13 @@ pub use runtime::async_io::{AsyncIoTimer, connect};
 pub use runtime::local;
 #[cfg(feature = "tokio")]
 pub use runtime::tokio::{TokioStream, TokioTimer};
+
+/// What is longer than the documentation of an item.
+#[cfg(doc)]
+pub mod manual {
+    #[doc = include_str!("../manual/local-executors.md")]
+    pub mod local_executors {}
+}
 
 /// The README's code is compiled.
 #[cfg(all(doctest, feature = "async-io"))]

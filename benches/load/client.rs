@@ -18,7 +18,7 @@ use crate::script::Script;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// Longer than any message takes.
-const STUCK: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+pub const STUCK: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
 /// Connections to one server.
 pub struct Client {
@@ -58,7 +58,7 @@ impl Client {
         for number in 0..count {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(told)?;
             stream.set_nodelay(true).map_err(told)?;
-            shake_hands(&mut stream, port, script.is_compressed())?;
+            shake_hands(&mut stream, port, "/", script.is_compressed())?;
             stream.set_nonblocking(true).map_err(told)?;
             epoll::add(&epoll, &stream, EventData::new_u64(number as u64), EventFlags::IN)
                 .map_err(|error| error.to_string())?;
@@ -181,7 +181,7 @@ impl Connection {
 }
 
 /// The client's opening handshake. The answer is checked, to its last byte.
-fn shake_hands(stream: &mut TcpStream, port: u16, deflate: bool) -> Result<(), String> {
+pub fn shake_hands(stream: &mut TcpStream, port: u16, path: &str, deflate: bool) -> Result<(), String> {
     let told = |error: std::io::Error| format!("handshake: {error}");
     stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(told)?;
     let offer = match deflate {
@@ -191,7 +191,7 @@ fn shake_hands(stream: &mut TcpStream, port: u16, deflate: bool) -> Result<(), S
         false => "",
     };
     let request = format!(
-        "GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{offer}\r\n"
     );
     stream.write_all(request.as_bytes()).map_err(told)?;

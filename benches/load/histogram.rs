@@ -31,6 +31,10 @@ impl Histogram {
         self.total += other.total;
     }
 
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
     /// Microseconds within which this share of the messages came back.
     pub fn quantile(&self, share: f64) -> f64 {
         let mut left = (self.total as f64 * share).ceil() as u64;

@@ -1,12 +1,14 @@
 //! What does a whole server cost, over real sockets?
 //!
 //! ```text
-//! load echo|deflate|idle [--quick] [--only NAME,..]
+//! load echo|deflate|idle|claim [--quick] [--only NAME,..]
 //! ```
 //!
 //! Starts the servers that were built, each as a process of its own on the first core, and is itself the load, on the second. It
 //! sends prepared frames, checks every byte that comes back, and prints tables in Markdown.
 
+mod chat;
+mod claim;
 mod client;
 mod histogram;
 mod idle;
@@ -32,11 +34,13 @@ pub struct Options {
 impl Options {
     /// The servers that are built and asked for, at the level of compression that each has by default, if any.
     pub fn names(&self, deflate: Option<&'static str>) -> Vec<Name> {
-        let asked = |server: &String| {
-            self.only.is_empty() || server == "raw" || self.only.iter().any(|part| server.contains(part))
-        };
+        let asked = |server: &String| server == "raw" || self.asked(server);
         let names = built(deflate.is_some()).into_iter().filter(asked);
         names.map(|server| Name { server, deflate }).collect()
+    }
+
+    pub fn asked(&self, title: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| title.contains(part))
     }
 }
 
@@ -75,13 +79,14 @@ fn main() {
         Some("echo") => echo(&options),
         Some("deflate") => deflate(&options),
         Some("idle") => idle::idle(&options),
+        Some("claim") => claim::claim(&options),
         other => usage(other.unwrap_or("nothing")),
     }
     println!("\nload average {} at the end", load_average());
 }
 
 fn usage(what: &str) -> ! {
-    eprintln!("{what}: usage: load echo|deflate|idle [--quick] [--only NAME,..]");
+    eprintln!("{what}: usage: load echo|deflate|idle|claim [--quick] [--only NAME,..]");
     std::process::exit(2);
 }
 
@@ -108,8 +113,9 @@ fn echo(options: &Options) {
         ]);
     }
     let names = options.names(None);
-    let rows = measured(rows, &names, options.quick, |row| Script::plain(row.size, row.in_flight));
-    table::print(&names, &rows);
+    let rows =
+        measured(rows, &names, options.quick, Server::start, |row| Script::plain(row.size, row.in_flight));
+    table::print(&titles(&names), &rows);
 }
 
 fn deflate(options: &Options) {
@@ -124,16 +130,21 @@ fn deflate(options: &Options) {
     // Ours at the fastest level too.
     let fastest: Vec<_> = names.iter().filter(|name| name.server.starts_with("ours")).cloned().collect();
     names.extend(fastest.into_iter().map(|name| Name { deflate: Some("1"), ..name }));
-    let rows = measured(rows, &names, options.quick, |row| Script::json(row.size));
-    table::print(&names, &rows);
-    table::compression(&names, &rows);
+    let rows = measured(rows, &names, options.quick, Server::start, |row| Script::json(row.size));
+    table::print(&titles(&names), &rows);
+    table::compression(&titles(&names), &rows);
+}
+
+fn titles(names: &[Name]) -> Vec<String> {
+    names.iter().map(Name::title).collect()
 }
 
 /// Measures each row. In each round all servers have their turn, the first of the last round last.
-fn measured(
+pub fn measured<N>(
     rows: Vec<Row>,
-    names: &[Name],
+    names: &[N],
     quick: bool,
+    start_server: impl Fn(&N) -> Result<Server, String>,
     script: impl Fn(&Row) -> Script,
 ) -> Vec<(Row, Vec<Cell>)> {
     let (rounds, turn) = if quick { (5, 150) } else { (11, 300) };
@@ -141,7 +152,7 @@ fn measured(
     let measure = |row: Row| {
         eprintln!("{} connections, {} in flight, {} B", row.connections, row.in_flight, row.size);
         let start = |name| {
-            let server = Server::start(name)?;
+            let server = start_server(name)?;
             let mut client = Client::connect(server.port, row.connections, script(&row), row.in_flight)?;
             client.run(turn / 2)?;
             Ok((server, client))

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Which one, and how it is asked to compress.
@@ -31,23 +31,31 @@ pub struct Server {
 
 impl Server {
     pub fn start(name: &Name) -> Result<Self, String> {
-        let mut command = Command::new("taskset");
-        command.args(["-c", "0"]);
-        if name.server == "ws (Node)" {
-            command.arg("node").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/ws/server.mjs"));
+        let mut command = if name.server == "ws (Node)" {
+            node("ws/server.mjs")
         } else {
-            command.arg(ours()).arg(&name.server);
-        }
+            let mut command = built_program("server");
+            command.arg(&name.server);
+            command
+        };
         command.args(name.deflate);
-        let mut child = command
+        Self::run(&name.server, &command, "0")
+    }
+
+    /// Runs a program that prints its port, on these cores (as `taskset` has them).
+    pub fn run(name: &str, program: &Command, cores: &str) -> Result<Self, String> {
+        let mut child = Command::new("taskset")
+            .args(["-c", cores])
+            .arg(program.get_program())
+            .args(program.get_args())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| format!("{}: {error}", name.server))?;
+            .map_err(|error| format!("{name}: {error}"))?;
         let mut line = String::new();
         let read = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut line));
-        let port = line.trim().parse().map_err(|_| format!("{}: no port ({read:?}, {line:?})", name.server));
+        let port = line.trim().parse().map_err(|_| format!("{name}: no port ({read:?}, {line:?})"));
         // Made first, so that it is ended if it has no port.
         let mut server = Self { child, port: 0 };
         server.port = port?;
@@ -79,14 +87,21 @@ impl Drop for Server {
     }
 }
 
-/// The program with all servers that were built, beside this one.
-fn ours() -> PathBuf {
-    std::env::current_exe().expect("we run").with_file_name("server")
+/// A program that was built with this one.
+pub fn built_program(name: &str) -> Command {
+    Command::new(std::env::current_exe().expect("we run").with_file_name(name))
+}
+
+/// A program for Node, by its path in this package.
+pub fn node(path: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+    command
 }
 
 /// The servers that were built, and `ws` if it is installed; with `deflate`, only those that can compress.
 pub fn built(deflate: bool) -> Vec<String> {
-    let mut command = Command::new(ours());
+    let mut command = built_program("server");
     command.arg("--list");
     if deflate {
         command.arg("deflate");

@@ -1,17 +1,16 @@
 //! The tables, in Markdown.
 
-use crate::server::Name;
 use crate::{Cell, Row};
 
 /// CPU time as a multiple of the first server's, then what else was measured.
-pub fn print(names: &[Name], rows: &[(Row, Vec<Cell>)]) {
+pub fn print(titles: &[String], rows: &[(Row, Vec<Cell>)]) {
     println!(
         "CPU time of the server a message, as a multiple of `{}` in the same round: median (quartiles)\n",
-        names[0].title()
+        titles[0]
     );
-    print!("| bytes, connections, in flight | {} |", names[0].title());
-    names[1..].iter().for_each(|name| print!(" {} |", name.title()));
-    println!("\n|---|{}", "---|".repeat(names.len()));
+    print!("| bytes, connections, in flight | {} |", titles[0]);
+    titles[1..].iter().for_each(|title| print!(" {title} |"));
+    println!("\n|---|{}", "---|".repeat(titles.len()));
     for (row, cells) in rows {
         let first = &cells[0];
         print!(
@@ -40,8 +39,8 @@ pub fn print(names: &[Name], rows: &[(Row, Vec<Cell>)]) {
     );
     println!("|---|---|---|---|---|---|---|");
     for (row, cells) in rows {
-        for (name, cell) in names.iter().zip(cells) {
-            print!("| {}, {}, {} | {} |", row.size, row.connections, row.in_flight, name.title());
+        for (title, cell) in titles.iter().zip(cells) {
+            print!("| {}, {}, {} | {} |", row.size, row.connections, row.in_flight, title);
             if let Some(failure) = &cell.failure {
                 println!(" failed: {} |||||", failure.trim().lines().next().unwrap_or_default());
                 continue;
@@ -54,10 +53,10 @@ pub fn print(names: &[Name], rows: &[(Row, Vec<Cell>)]) {
 }
 
 /// Whether the answers were compressed, and how well.
-pub fn compression(names: &[Name], rows: &[(Row, Vec<Cell>)]) {
+pub fn compression(titles: &[String], rows: &[(Row, Vec<Cell>)]) {
     println!("\nBytes of a compressed answer\n");
-    println!("| bytes | {} |", names.iter().map(Name::title).collect::<Vec<_>>().join(" | "));
-    println!("|---|{}", "---|".repeat(names.len()));
+    println!("| bytes | {} |", titles.join(" | "));
+    println!("|---|{}", "---|".repeat(titles.len()));
     for (row, cells) in rows.iter().filter(|(row, _)| row.in_flight == 1) {
         print!("| {} |", row.size);
         for cell in cells {
@@ -78,7 +77,8 @@ fn median(cell: &Cell, of: impl Fn(&(f64, f64)) -> f64) -> f64 {
     quantile(cell.rounds.iter().map(of).collect(), 0.5)
 }
 
-fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+/// What this share of them does not exceed.
+pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let place = (values.len().saturating_sub(1) as f64 * share).round() as usize;
     values.get(place).copied().unwrap_or(f64::NAN)
