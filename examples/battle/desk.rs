@@ -48,7 +48,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Desk<'_, T> {
             }
             Verdict::Full | Verdict::Beyond => return refuse(request, 503, "the server is full").await,
         }
-        match (self.cores.place(&wish), self.manager) {
+        // A thread with a listener of its own keeps whoever does not belong elsewhere.
+        let place = match self.manager.filter(|_| wish == Wish::default()) {
+            Some(manager) => Some(manager.core().index),
+            None => self.cores.place(&wish),
+        };
+        match (place, self.manager) {
             (Some(index), Some(manager)) if manager.core().index == index => {
                 self.welcome(request, wish, manager).await
             }

@@ -128,9 +128,13 @@ fn main() -> ExitCode {
 fn serve_all(options: &Options) -> Result<(), Box<dyn Error>> {
     let signals = Signals::new(ENDING)?;
     let address = options.listen.to_socket_addrs()?.next().ok_or("no such address")?;
-    let listeners = Listeners::bind(address)?;
+    let threads = options.threads.get();
+    let listeners = match options.share_port {
+        true => Listeners::sharing_port(address, threads)?,
+        false => Listeners::bind(address)?,
+    };
     println!("open http://{}/ in a browser; Ctrl-C ends", listeners.address());
-    let (cores, inboxes) = Cores::new(options.threads.get(), INBOX, Limits::new(options.most));
+    let (cores, inboxes) = Cores::new(threads, INBOX, Limits::new(options.most));
     let ended = run(options, &cores, inboxes, &listeners, signals);
     ended.into_iter().collect::<Result<(), String>>().map_err(Into::into)
 }

@@ -20,6 +20,8 @@ Usage: battle [OPTIONS]
   --idle SECONDS     who asks for nothing for so long, not even to play, loses the seat (default 120)
   --threads N        cores that battles are spread over, a thread each (default 1, at most 64)
   --pin              keeps each of these threads on one core of the machine
+  --share-port       a listener for each thread (SO_REUSEPORT): who has no ticket stays where the system put the connection;
+                     several processes may do so on one port
   --max-connections N  sockets that may be open; who comes later is told 503 (default: as many as the system gives)
   --max-per-ip N     of these, from one address (but this machine's own); more are told 429
   --deflate          compresses what it sends, where the browser agrees (build with --features deflate)
@@ -35,6 +37,7 @@ pub(crate) struct Options {
     pub(crate) deflate: bool,
     pub(crate) threads: NonZeroUsize,
     pub(crate) pin: Pin,
+    pub(crate) share_port: bool,
     pub(crate) most: Most,
 }
 
@@ -46,6 +49,7 @@ impl Default for Options {
             deflate: false,
             threads: NonZeroUsize::MIN,
             pin: Pin::No,
+            share_port: false,
             most: Most::default(),
         }
     }
@@ -87,6 +91,7 @@ impl Options {
             "--max-connections" => self.most.in_all = number(value()?, 1, u32::MAX)?.try_into().ok(),
             "--max-per-ip" => self.most.from_one_address = number(value()?, 1, u32::MAX)?.try_into().ok(),
             "--pin" => self.pin = Pin::Yes,
+            "--share-port" => self.share_port = true,
             "--deflate" if cfg!(feature = "deflate") => self.deflate = true,
             "--deflate" => return Err("--deflate: this was built without the feature `deflate`".to_owned()),
             "--idle" => rules.idle = seconds(value()?)?,
@@ -106,9 +111,9 @@ mod tests {
 
     #[test]
     fn every_option_is_taken_and_is_in_the_help() {
-        let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60 --threads 4 --pin --max-connections 9 --max-per-ip 3";
-        let Options { listen, rules, threads, pin, most, .. } = parse(line).unwrap().unwrap();
-        assert_eq!((threads.get(), pin), (4, Pin::Yes));
+        let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60 --threads 4 --pin --share-port --max-connections 9 --max-per-ip 3";
+        let Options { listen, rules, threads, pin, share_port, most, .. } = parse(line).unwrap().unwrap();
+        assert_eq!((threads.get(), pin, share_port), (4, Pin::Yes, true));
         assert_eq!(most, Most { in_all: Some(9), from_one_address: Some(3) });
         assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("[::1]:0", 5, 3, 9));
         assert_eq!((rules.fight, rules.result, rules.idle), (ticks(20), ticks(2), ticks(60)));
@@ -124,9 +129,9 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_help() {
-        let Options { listen, rules, deflate, threads, pin, most } = parse("").unwrap().unwrap();
+        let Options { listen, rules, deflate, threads, pin, share_port, most } = parse("").unwrap().unwrap();
         assert!(!deflate);
-        assert_eq!((threads.get(), pin), (1, Pin::No));
+        assert_eq!((threads.get(), pin, share_port), (1, Pin::No, false));
         assert_eq!(most, Most { in_all: None, from_one_address: None });
         assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("127.0.0.1:8080", 0, 12, 150));
         assert_eq!((rules.fight, rules.result, rules.idle), (ticks(180), ticks(10), ticks(120)));

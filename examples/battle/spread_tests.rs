@@ -22,7 +22,12 @@ pub(crate) struct Server {
 /// Runs a test beside a server of so many threads; gives what its cores said at their end.
 pub(crate) fn with_server(options: &Options, test: impl AsyncFnOnce(&Server)) -> Vec<Result<(), String>> {
     let limits = Limits::counting_loopback(options.most);
-    let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let (address, threads) = (([127, 0, 0, 1], 0).into(), options.threads.get());
+    let listeners = match options.share_port {
+        true => Listeners::sharing_port(address, threads),
+        false => Listeners::bind(address),
+    };
+    let listeners = listeners.unwrap();
     let (cores, inboxes) = Cores::new(options.threads.get(), INBOX, limits);
     let (signal, signals) = async_channel::bounded(2);
     let server = Server { address: listeners.address(), cores, signal };
@@ -189,6 +194,26 @@ fn a_thousand_hand_offs_at_once_lose_none() {
         println!("{PLAYERS} players in {:?}, {on:?} on the cores", begun.elapsed());
         assert_eq!(on.iter().sum::<usize>(), PLAYERS);
         assert!(on.iter().all(|&here| here >= PLAYERS / 4), "{on:?}");
+    });
+    assert_eq!(ended, [Ok(()), Ok(())]);
+}
+
+#[cfg(unix)]
+#[test]
+fn with_a_listener_for_each_thread_players_stay_where_they_came_in_and_come_back_to_their_seat() {
+    let ended = with_server(&options("--threads 2 --share-port"), async |server| {
+        let mut on = [0; 2];
+        for _ in 0..40 {
+            let (mut guest, ticket) = playing(server, "Ann").await;
+            on[ticket.core()] += 1;
+            guest.websocket.close().await.unwrap();
+            // Wherever the system puts this connection, it goes to the core of the seat.
+            let mut again =
+                Guest::at(server.address, &format!("/ws?ticket={}", digits(ticket.bytes()))).await;
+            assert_eq!(again.hears(ticket_of).await, ticket);
+            again.websocket.close().await.unwrap();
+        }
+        assert!(on.iter().all(|&here| here > 0), "{on:?}: the system spreads them");
     });
     assert_eq!(ended, [Ok(()), Ok(())]);
 }
