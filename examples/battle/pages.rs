@@ -16,9 +16,12 @@ struct Page {
     body: &'static str,
 }
 
-const PAGES: [Page; 13] = [
+const PAGES: [Page; 16] = [
     Page { path: "/", kind: "text/html; charset=utf-8", body: include_str!("page/index.html") },
-    Page { path: "/style.css", kind: "text/css; charset=utf-8", body: include_str!("page/style.css") },
+    style("/style.css", include_str!("page/style.css")),
+    Page { path: "/admin", kind: "text/html; charset=utf-8", body: include_str!("page/admin.html") },
+    style("/admin.css", include_str!("page/admin.css")),
+    script("/admin.js", include_str!("page/admin.js")),
     script("/main.js", include_str!("page/main.js")),
     script("/wire.js", include_str!("page/wire.js")),
     script("/world.js", include_str!("page/world.js")),
@@ -31,6 +34,10 @@ const PAGES: [Page; 13] = [
     script("/sound.js", include_str!("page/sound.js")),
     Page { path: "/favicon.svg", kind: "image/svg+xml", body: FAVICON },
 ];
+
+const fn style(path: &'static str, body: &'static str) -> Page {
+    Page { path, kind: "text/css; charset=utf-8", body }
+}
 
 const fn script(path: &'static str, body: &'static str) -> Page {
     Page { path, kind: "text/javascript; charset=utf-8", body }

@@ -425,7 +425,34 @@ async function compressed(browser) {
   });
 }
 
+async function operator(browser) {
+  const house = await startServer(binary, "--listen", "127.0.0.1:0", "--threads", "2", "--bots", "3");
+  const complaints = [];
+  await step("an operator sees both cores at work", async () => {
+    const page = await openPage(browser, `${house.url}admin`, complaints, DESK);
+    const cores = () => page.$$eval("#cores tr", (rows) => rows.map((row) => [...row.cells].map((cell) => Number(cell.textContent))));
+    await until("three bots fly on each of two cores", async () => {
+      const rows = await cores();
+      return rows.length === 2 && rows.every(([, battles, players]) => battles === 1 && players === 3);
+    });
+    await until("messages are counted", async () => (await cores()).every((row) => row[5] > 50));
+    await shoot(page, "admin");
+    await page.context().close();
+  });
+  await step("somebody looks on at the battle of a core, and does not play", async () => {
+    // The first battle of core 1, of two.
+    const page = await visit(browser, `${house.url}?watch=3`, complaints, DESK);
+    await until("three ships fly", async () => (await players(page)).length === 3);
+    assert.equal(await page.isVisible("#entry"), false);
+    assert.equal(await playing(page), false);
+    await page.context().close();
+  });
+  assert.deepEqual(complaints, []);
+  await interrupt(house);
+}
+
 await withBrowser(executablePath, async (browser) => {
+  await operator(browser);
   await compressed(browser);
   await away(browser);
   await duel(browser);

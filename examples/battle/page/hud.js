@@ -4,7 +4,7 @@
 
 import { FIGHT, RESULT } from "./wire.js";
 import { colour, hueOf, newest, on, ranking, secondsLeft, world } from "./world.js";
-import { link, lastName, play, connect } from "./net.js";
+import { link, lastName, play, connect, watched } from "./net.js";
 import { isOn, toggle } from "./sound.js";
 
 const byId = (id) => document.getElementById(id);
@@ -125,7 +125,7 @@ on("score", () => { if (!byId("result").hidden && world.round.phase === RESULT) 
 
 export function openEntry(complaint) {
   set("complaint", complaint);
-  byId("entry").hidden = false;
+  byId("entry").hidden = watched !== null;
   byId("name").focus();
 }
 
@@ -147,6 +147,7 @@ byId("entry").firstElementChild.addEventListener("submit", (event) => {
 });
 
 byId("name").value = lastName();
+if (watched !== null) byId("entry").hidden = true;
 
 // --- The connection -------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ export function send(...commands) {
   if (isOpen()) socket.send(Uint8Array.from(commands.flat()));
 }
 
+/** The number of a battle to look on at, and not to play in: `/?watch=7`. */
+export const watched = /^\d+$/.exec(new URLSearchParams(location.search).get("watch") ?? "")?.[0] ?? null;
+
 /** Play under this name, now and after each return. */
 export function play(name) {
   wantedName = name;
@@ -40,7 +43,7 @@ on("refused", () => { wantedName = null; });
 on("welcome", ({ ticket }) => {
   link.attempts = 0;
   // Of this window alone, and there after a reload: with it the server knows the same player again.
-  sessionStorage.setItem("ticket", ticket);
+  if (watched === null) sessionStorage.setItem("ticket", ticket);
   link.found();
   // Who is known by the ticket has a ship already; then this changes nothing.
   if (wantedName !== null) send(encode.join(wantedName));
@@ -51,7 +54,8 @@ export function connect() {
   socket?.close();
   const ticket = sessionStorage.getItem("ticket");
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const opened = new WebSocket(`${scheme}://${location.host}/ws${ticket ? `?ticket=${ticket}` : ""}`);
+  const path = watched === null ? `/ws${ticket ? `?ticket=${ticket}` : ""}` : `/ws/${watched}`;
+  const opened = new WebSocket(`${scheme}://${location.host}${path}`);
   opened.binaryType = "arraybuffer";
   opened.onmessage = ({ data }) => {
     if (socket === opened) take(data);
