@@ -19,6 +19,7 @@ use crate::arena::{self, Arena, Hit};
 use crate::bots;
 use crate::dismissal::{Dismissal, Notice};
 use crate::name;
+use crate::results::Scores;
 use crate::round::Round;
 use crate::rules::Rules;
 use crate::ticket::Ticket;
@@ -44,6 +45,8 @@ pub(crate) struct Battle {
     tickets: StdRng,
     outbox: Vec<u8>,
     has_failed: bool,
+    /// Of the people in rounds that are over, until somebody takes them.
+    results: Scores,
     /// Where a test wants it to panic.
     #[cfg(test)]
     pub(crate) bomb: Option<&'static str>,
@@ -109,6 +112,7 @@ impl Battle {
             tickets: rng,
             outbox: Vec::new(),
             has_failed: false,
+            results: Scores::new(),
             #[cfg(test)]
             bomb: None,
         }
@@ -140,6 +144,11 @@ impl Battle {
 
     pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// What people have won since the last call.
+    pub(crate) fn take_results(&mut self) -> Scores {
+        mem::take(&mut self.results)
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -422,7 +431,12 @@ impl Battle {
         self.round = round;
         round.event().encode(&mut self.outbox);
         match round.phase {
-            Phase::Result => self.arena.cease_fire(),
+            Phase::Result => {
+                self.arena.cease_fire();
+                let people = self.pilots().filter(|(_, pilot)| pilot.kind == Kind::Person && pilot.score > 0);
+                let scores: Scores = people.map(|(_, pilot)| (pilot.name.clone(), pilot.score)).collect();
+                self.results.extend(scores);
+            }
             Phase::Fight => {
                 self.arena.restart();
                 self.forget_scores();

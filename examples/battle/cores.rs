@@ -27,6 +27,7 @@ use unsync_websocket::Parts;
 use crate::counts::{self, Counts, Survey, float, metric, of_core};
 use crate::limits::{Entry, Limits};
 use crate::per_core::Core;
+use crate::results::Results;
 use crate::wish::Wish;
 
 /// Players who may wait at a core until it takes them in.
@@ -39,6 +40,7 @@ pub(crate) struct Cores<T> {
     going_on: Sender<Infallible>,
     ending: Receiver<Infallible>,
     pub(crate) limits: Arc<Limits>,
+    results: Option<Results>,
 }
 
 /// Where a core takes in what arrives.
@@ -73,7 +75,16 @@ impl<T> Cores<T> {
         };
         let (doors, inboxes) = (0..count).map(open).unzip();
         let (going_on, ending) = bounded(1);
-        (Self { doors, going_on, ending, limits: Arc::new(limits) }, inboxes)
+        (Self { doors, going_on, ending, limits: Arc::new(limits), results: None }, inboxes)
+    }
+
+    /// With a file for the best of all time.
+    pub(crate) fn keeping(self, results: Option<Results>) -> Self {
+        Self { results, ..self }
+    }
+
+    pub(crate) fn results(&self) -> Option<&Results> {
+        self.results.as_ref()
     }
 
     /// The core where this wish can be granted; `None` if that one is gone, or all are.

@@ -46,6 +46,7 @@ mod operator_tests;
 mod options;
 mod pages;
 mod per_core;
+mod results;
 mod round;
 mod rules;
 #[cfg(test)]
@@ -74,7 +75,7 @@ use futures_lite::{AsyncRead, AsyncWrite, Stream, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use unsync_websocket::{
-    BufReader, Config, HandshakeError, ServerRequest, new_shared, new_shared_with_capacity,
+    BufReader, BufWriter, Config, HandshakeError, ServerRequest, new_shared, new_shared_with_capacity,
 };
 
 use cores::{Cores, INBOX, Inbox};
@@ -85,6 +86,7 @@ use listen::Listeners;
 use manager::BattleManager;
 use options::{HELP, Options};
 use per_core::{Core, per_core};
+use results::{Results, Scores};
 use wish::Wish;
 
 /// Bytes of the longest message a client may send: a join with a long name, and some keys.
@@ -135,6 +137,8 @@ fn serve_all(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     println!("open http://{}/ in a browser; Ctrl-C ends", listeners.address());
     let (cores, inboxes) = Cores::new(threads, INBOX, Limits::new(options.most));
+    let results = options.results.as_deref().map(Results::open).transpose()?;
+    let cores = cores.keeping(results);
     let ended = run(options, &cores, inboxes, &listeners, signals);
     ended.into_iter().collect::<Result<(), String>>().map_err(Into::into)
 }
@@ -213,7 +217,7 @@ async fn host(
     let listener = listeners.of_core(core);
     let accepting = listener.map(|it| executor.spawn(accept(spawner(), &desk, it, guests())));
     let receiving = executor.spawn(receive(spawner(), &desk, inbox, guests()));
-    let ticking = executor.spawn(or(tick(&manager, cores), cores.ending()));
+    let ticking = executor.spawn(or(tick(spawner(), &manager, cores, guests()), cores.ending()));
     // The bots end by themselves, when they are told that the server does.
     let muster = bots::muster(spawner(), &manager, listeners.address());
     let mustering = executor.spawn(or(muster, cores.ending()));
@@ -275,7 +279,12 @@ async fn part(manager: &BattleManager, all_gone: &mut BufReader) {
 }
 
 /// Moves all battles on, evenly. A tick that comes too late is not made up for.
-async fn tick<T>(manager: &BattleManager, cores: &Cores<T>) {
+async fn tick<'m, T>(
+    spawner: Spawner<'m>,
+    manager: &'m BattleManager,
+    cores: &'m Cores<T>,
+    present: Weak<BufWriter>,
+) {
     let mut next = Instant::now();
     loop {
         let now = Instant::now();
@@ -283,6 +292,20 @@ async fn tick<T>(manager: &BattleManager, cores: &Cores<T>) {
         Timer::at(next).await;
         manager.tick();
         cores.tell(manager.core(), manager.survey());
+        keep(&spawner, cores, manager.take_results(), &present);
+    }
+}
+
+/// Sees to it that what was won is kept. The disk is waited for in a task, which the server's end waits for.
+fn keep<T>(spawner: &Spawner<'_>, cores: &Cores<T>, scores: Scores, present: &Weak<BufWriter>) {
+    if let Some(results) = cores.results().filter(|_| !scores.is_empty()) {
+        let (results, present) = (results.clone(), present.upgrade());
+        spawner.spawn(async move {
+            if let Err(error) = results.save(scores).await {
+                log::error!("results are lost: {error}");
+            }
+            drop(present);
+        });
     }
 }
 

@@ -11,6 +11,7 @@ use crate::battle::Battle;
 use crate::cores::number_of_battle;
 use crate::counts::{Counts, Survey};
 use crate::per_core::Core;
+use crate::results::Scores;
 use crate::rules::Rules;
 use crate::ticket::Ticket;
 use crate::wish::Wish;
@@ -135,6 +136,11 @@ impl BattleManager {
             }
             battle.tick();
         }
+    }
+
+    /// What people have won in all battles since the last call.
+    pub(crate) fn take_results(&self) -> Scores {
+        self.battles.borrow().iter().flat_map(|battle| battle.borrow_mut().take_results()).collect()
     }
 
     /// The server ends: every client is told so.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::spread_tests::{options, playing, with_server};
 use crate::tests::{UPGRADE, get, request, tick_of};
+use crate::wire::Command;
 
 /// The value of a metric, labels included in its name.
 async fn metric(address: SocketAddr, name: &str) -> f64 {
@@ -62,6 +63,33 @@ fn one_connection_too_many_is_told_503_and_pages_are_still_shown() {
         becomes(address, "sockets", 1.0).await;
         playing(server, "Cid").await;
     });
+}
+
+#[test]
+fn what_people_won_is_kept_and_shown_and_what_bots_won_is_not() {
+    let path = env::temp_dir().join(format!("battle-won-{}.redb", process::id()));
+    let line = format!("--seats 2 --bots 1 --score 1 --result 1 --results {}", path.display());
+    with_server(&options(&line), async |server| {
+        let address = server.address;
+        assert_eq!(get(address, "/best").await.1, "");
+        let (mut ann, _) = playing(server, "Ann").await;
+        let begun = Instant::now();
+        // She turns about and shoots; sooner or later she hits the bot, which ends the round.
+        for turn in (0..u16::MAX).step_by(997).cycle() {
+            let mut payload = Vec::new();
+            Command::Aim(turn).encode(&mut payload);
+            Command::Trigger { pulled: turn % 2 == 0 }.encode(&mut payload);
+            ann.says(&payload).await;
+            ann.hears(tick_of).await;
+            let best = get(address, "/best").await.1;
+            assert!(!best.contains("bot"), "{best}");
+            if best.ends_with(" Ann\n") {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(100), "she hits nothing");
+        }
+    });
+    let _ = std::fs::remove_file(&path);
 }
 
 #[test]

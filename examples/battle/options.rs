@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use crate::limits::Most;
 use crate::per_core::Pin;
@@ -24,6 +25,7 @@ Usage: battle [OPTIONS]
                      several processes may do so on one port
   --max-connections N  sockets that may be open; who comes later is told 503 (default: as many as the system gives)
   --max-per-ip N     of these, from one address (but this machine's own); more are told 429
+  --results FILE     keeps the best of all time there (default: they are forgotten)
   --deflate          compresses what it sends, where the browser agrees (build with --features deflate)
   --help             this text
 
@@ -39,6 +41,7 @@ pub(crate) struct Options {
     pub(crate) pin: Pin,
     pub(crate) share_port: bool,
     pub(crate) most: Most,
+    pub(crate) results: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -51,6 +54,7 @@ impl Default for Options {
             pin: Pin::No,
             share_port: false,
             most: Most::default(),
+            results: None,
         }
     }
 }
@@ -90,6 +94,7 @@ impl Options {
             }
             "--max-connections" => self.most.in_all = number(value()?, 1, u32::MAX)?.try_into().ok(),
             "--max-per-ip" => self.most.from_one_address = number(value()?, 1, u32::MAX)?.try_into().ok(),
+            "--results" => self.results = Some(value()?.into()),
             "--pin" => self.pin = Pin::Yes,
             "--share-port" => self.share_port = true,
             "--deflate" if cfg!(feature = "deflate") => self.deflate = true,
@@ -111,8 +116,10 @@ mod tests {
 
     #[test]
     fn every_option_is_taken_and_is_in_the_help() {
-        let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60 --threads 4 --pin --share-port --max-connections 9 --max-per-ip 3";
-        let Options { listen, rules, threads, pin, share_port, most, .. } = parse(line).unwrap().unwrap();
+        let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60 --threads 4 --pin --share-port --max-connections 9 --max-per-ip 3 --results best.redb";
+        let Options { listen, rules, threads, pin, share_port, most, results, .. } =
+            parse(line).unwrap().unwrap();
+        assert_eq!(results, Some(PathBuf::from("best.redb")));
         assert_eq!((threads.get(), pin, share_port), (4, Pin::Yes, true));
         assert_eq!(most, Most { in_all: Some(9), from_one_address: Some(3) });
         assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("[::1]:0", 5, 3, 9));
@@ -129,8 +136,9 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_help() {
-        let Options { listen, rules, deflate, threads, pin, share_port, most } = parse("").unwrap().unwrap();
-        assert!(!deflate);
+        let Options { listen, rules, deflate, threads, pin, share_port, most, results } =
+            parse("").unwrap().unwrap();
+        assert!(!deflate && results.is_none());
         assert_eq!((threads.get(), pin, share_port), (1, Pin::No, false));
         assert_eq!(most, Most { in_all: None, from_one_address: None });
         assert_eq!((&*listen, rules.bots, rules.seats, rules.goal), ("127.0.0.1:8080", 0, 12, 150));

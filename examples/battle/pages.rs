@@ -66,6 +66,18 @@ pub(crate) async fn answer<T: AsyncRead + AsyncWrite + Unpin + 'static>(
         // For who asks whether to send more players here.
         "/health" if cores.is_ending() => return plain(request, 503).body("draining\n").await,
         "/health" => return plain(request, 200).body("ok\n").await,
+        "/best" => {
+            return match cores.results() {
+                None => plain(request, 404).body("nothing is kept\n").await,
+                Some(results) => match results.best().await {
+                    Ok(best) => plain(request, 200).body(best).await,
+                    Err(error) => {
+                        log::error!("the best: {error}");
+                        plain(request, 500).body("they cannot be read\n").await
+                    }
+                },
+            };
+        }
         _ => {}
     }
     // Browsers ask for this one unasked.

@@ -28,7 +28,8 @@ pub(crate) fn with_server(options: &Options, test: impl AsyncFnOnce(&Server)) ->
         false => Listeners::bind(address),
     };
     let listeners = listeners.unwrap();
-    let (cores, inboxes) = Cores::new(options.threads.get(), INBOX, limits);
+    let (cores, inboxes) = Cores::new(threads, INBOX, limits);
+    let cores = cores.keeping(options.results.as_deref().map(|path| Results::open(path).unwrap()));
     let (signal, signals) = async_channel::bounded(2);
     let server = Server { address: listeners.address(), cores, signal };
     thread::scope(|scope| {

@@ -101,7 +101,7 @@ impl Guest {
         guest
     }
 
-    async fn says(&mut self, payload: &[u8]) {
+    pub(crate) async fn says(&mut self, payload: &[u8]) {
         self.websocket.sender.send(payload).await.unwrap();
     }
 

@@ -118,6 +118,21 @@ function showResult() {
   byId("result").hidden = false;
 }
 
+/** The best of all time, if the server keeps them: a line each, points and name. */
+async function showBest() {
+  byId("best").replaceChildren();
+  const response = await fetch("/best").catch(() => null);
+  if (!response?.ok) return;
+  const lines = (await response.text()).split("\n").filter((line) => line !== "");
+  byId("best").replaceChildren(...lines.slice(0, 5).map((line) => {
+    const blank = line.indexOf(" ");
+    return element("li", `${line.slice(blank + 1)}: ${line.slice(0, blank)}`);
+  }));
+}
+
+// What was won just now is on the disk a moment later.
+on("round", ({ phase }) => { if (phase === RESULT) setTimeout(showBest, 500); });
+
 /** A newcomer in the middle of a result hears of the players after the round. */
 on("score", () => { if (!byId("result").hidden && world.round.phase === RESULT) showResult(); });
 
