@@ -137,7 +137,8 @@ fn serve_all(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     println!("open http://{}/ in a browser; Ctrl-C ends", listeners.address());
     let (cores, inboxes) = Cores::new(threads, INBOX, Limits::new(options.most));
-    let results = options.results.as_deref().map(Results::open).transpose()?;
+    let results =
+        options.results.as_deref().map(Results::open).transpose().map_err(|error| error.to_string())?;
     let cores = cores.keeping(results);
     let ended = run(options, &cores, inboxes, &listeners, signals);
     ended.into_iter().collect::<Result<(), String>>().map_err(Into::into)

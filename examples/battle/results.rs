@@ -3,6 +3,7 @@
 //! The database writes to the disk and waits for it, so it is asked on the threads of `blocking`, and never in a tick. What
 //! [`Results::save`] has returned for is on the disk, whatever becomes of the process then.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,9 @@ const KEPT: usize = 100;
 /// Names that are shown.
 const SHOWN: usize = 10;
 
+/// What the database complains of; it is too large to be carried about.
+type Failure = Box<dyn Error + Send + Sync>;
+
 /// Names and points of a round that is over.
 pub(crate) type Scores = Vec<(String, u32)>;
 
@@ -28,7 +32,7 @@ pub(crate) struct Results(Arc<Database>);
 
 impl Results {
     /// Opens the file, or makes it. To be called before there is an executor: it waits for the disk.
-    pub(crate) fn open(path: &Path) -> Result<Self, redb::Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let database = Database::create(path)?;
         let begun = database.begin_write()?;
         begun.open_table(BEST)?;
@@ -37,13 +41,13 @@ impl Results {
     }
 
     /// Keeps what is better than what was. When it returns, that is on the disk.
-    pub(crate) async fn save(&self, scores: Scores) -> Result<(), redb::Error> {
+    pub(crate) async fn save(&self, scores: Scores) -> Result<(), Failure> {
         let this = self.clone();
         unblock(move || this.write(&scores)).await
     }
 
     /// The best, as lines of points and name.
-    pub(crate) async fn best(&self) -> Result<String, redb::Error> {
+    pub(crate) async fn best(&self) -> Result<String, Failure> {
         let this = self.clone();
         let all = unblock(move || this.read()).await?;
         let mut text = String::new();
@@ -54,7 +58,7 @@ impl Results {
         Ok(text)
     }
 
-    fn write(&self, scores: &Scores) -> Result<(), redb::Error> {
+    fn write(&self, scores: &Scores) -> Result<(), Failure> {
         let begun = self.0.begin_write()?;
         {
             let mut best = begun.open_table(BEST)?;
@@ -71,13 +75,13 @@ impl Results {
         Ok(begun.commit()?)
     }
 
-    fn read(&self) -> Result<Scores, redb::Error> {
+    fn read(&self) -> Result<Scores, Failure> {
         sorted(&self.0.begin_read()?.open_table(BEST)?)
     }
 }
 
 /// All that is in the table, the most points first.
-fn sorted(best: &impl ReadableTable<&'static str, u32>) -> Result<Scores, redb::Error> {
+fn sorted(best: &impl ReadableTable<&'static str, u32>) -> Result<Scores, Failure> {
     let mut all = Vec::new();
     for entry in best.iter()? {
         let (name, points) = entry?;

@@ -368,7 +368,8 @@ fn judge_answer(mut bytes: &[u8], accept: &str) -> Option<Option<String>> {
         };
         let upgrades = head.members("upgrade");
         let rules = [
-            upgrades.len() == 1 && head.names("upgrade", "websocket"),
+            // Once or more, and nothing else.
+            !upgrades.is_empty() && upgrades.iter().all(|it| it.eq_ignore_ascii_case(b"websocket")),
             head.names("connection", "upgrade"),
             head.one("sec-websocket-accept") == Some(accept.as_bytes()),
             protocol.as_deref().is_none_or(|protocol| ["chat", "battle"].contains(&protocol)),
