@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes for a while: fuzz/run.sh [target|all] [seconds] [--record]
 # With a nightly toolchain under AddressSanitizer, on stable without; overflow checks are on either way. `all` builds once and
-# gives each target the seconds. One line a target: executions, edges, result; --record adds it to EXECUTIONS.md.
+# gives each target the seconds. One line a target: executions, edges, result; --record adds it to EXECUTIONS.md. SEED=1 before it
+# begins the same way each time, if nothing has been found that lies in target/found.
 set -eu
 cd "$(dirname "$0")"
 record=no
@@ -40,7 +41,7 @@ for name in $targets; do
     [ -f "dictionaries/$name.dict" ] && dictionary="-dict=dictionaries/$name.dict"
     status=0
     # shellcheck disable=SC2086
-    cargo $toolchain fuzz run --fuzz-dir . -s "$sanitizer" "$name" "target/found/$name" "corpus/$name" -- $dictionary \
+    cargo $toolchain fuzz run --fuzz-dir . -s "$sanitizer" "$name" "target/found/$name" "corpus/$name" -- $dictionary ${SEED:+-seed=$SEED} \
         -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1 || status=$?
     count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
     # A crash prints no statistics: then the last count that was seen.
