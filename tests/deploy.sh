@@ -18,4 +18,5 @@ done
 [ "$(python3 -c 'import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode().strip())' "http://$address/health")" = ok ]
 kill -TERM "$battle"
 wait "$battle"
+battle=
 echo "installed, well, and ended on SIGTERM"
