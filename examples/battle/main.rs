@@ -8,7 +8,8 @@
 //!   long, `wire/` how it looks on the wire; `ticket.rs` who may come back, `allowance.rs` how much a client may ask
 //!   for, `dismissal.rs` how the server parts with one; `bots.rs` who plays when nobody does, `brain.rs` how; `pages.rs`
 //!   what the browser gets, `page/` the client.
-//! * `desk.rs` takes connections in, `wish.rs` reads what they ask for.
+//! * `desk.rs` takes connections in, `wish.rs` reads what they ask for, `results.rs` keeps the best of all time; `counts.rs` and
+//!   `limits.rs` are what an operator looks at and sets.
 //!
 //! The manager lives longer than the executor, so its tasks borrow it.
 //!
@@ -17,7 +18,8 @@
 //! `--threads 4` is the same program four times. `per_core.rs` runs [`host`] on four threads, each with a manager and an
 //! executor of its own, and nothing in a battle knows of it. One more thread takes connections in, reads the request, and
 //! hands the socket to the core of the battle (`cores.rs`: where that is, and the bounded way there). After that nothing of
-//! a player crosses threads, and a panic that ends a thread ends no battle but those that were on it.
+//! a player crosses threads, and a panic that ends a thread ends no battle but those that were on it. With `--share-port`
+//! each core takes in connections of its own (`listen.rs`), and only who has a ticket of another is handed over.
 
 mod allowance;
 mod arena;
