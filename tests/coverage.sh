@@ -13,4 +13,4 @@ fi
 # `limits` and `fairness` measure heap and time, which counting changes.
 cargo tarpaulin --engine llvm --all-features --include-files 'src/*' --skip-clean --timeout 900 --out Stdout \
     --target-dir target/coverage --lib --test client --test handshake --test rules --test rfc --test errors --test deflate \
-    --test closing --test bad_input --test regressions --test review --test reentry --test alive --test sockets --test cancel_send
+    --test closing --test bad_input --test regressions --test review --test reentry --test alive --test sockets --test cancel_send --test shown --test moved --test local

@@ -68,7 +68,8 @@ pub(crate) async fn answer<T: AsyncRead + AsyncWrite + Unpin + 'static>(
         "/health" => return plain(request, 200).body("ok\n").await,
         "/best" => {
             return match cores.results() {
-                None => plain(request, 404).body("nothing is kept\n").await,
+                // Nothing is kept, and so there is no best.
+                None => plain(request, 200).body("").await,
                 Some(results) => match results.best().await {
                     Ok(best) => plain(request, 200).body(best).await,
                     Err(error) => {

@@ -3,6 +3,8 @@
 //! Whatever a caller puts in is checked here, once: no CR, LF or NUL gets out of a host, a target, a name, a value or a
 //! protocol, and the headers that make a request a handshake are ours alone.
 
+use std::fmt;
+
 use super::answer::Answered;
 use super::headers::is_token;
 use super::key::Key;
@@ -30,7 +32,6 @@ const OURS: [&str; 13] = [
 ];
 
 /// A handshake to be sent, put together bit by bit.
-#[derive(Debug)]
 pub(crate) struct Offer {
     host: String,
     target: String,
@@ -147,6 +148,19 @@ impl Offer {
 }
 
 /// What a server chose of what was offered to it.
+/// As of a request, the query is not shown: a token may be in it.
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offer")
+            .field("host", &self.host)
+            .field("path", &self.target.split('?').next())
+            .field("protocols", &self.protocols)
+            .field("origin", &self.origin)
+            .field("extra", &self.extra)
+            .finish()
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) protocol: Option<String>,

@@ -4,6 +4,8 @@
 // is read from `window.battle`, which the page offers read-only, and from what the page shows.
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { interrupt, openPage, pause, startNetwork, startServer, step, until, withBrowser } from "./kit.js";
 
@@ -273,7 +275,8 @@ async function thumbs(page, ...moves) {
 }
 
 async function melee(browser) {
-  const options = ["--bots", "3", "--round", "25", "--result", "4"];
+  const kept = mkdtempSync(path.join(tmpdir(), "battle-"));
+  const options = ["--bots", "3", "--round", "25", "--result", "4", "--results", path.join(kept, "best.redb")];
   let house = await startServer(binary, "--listen", "127.0.0.1:0", ...options);
   const complaints = [];
   const ann = await visit(browser, house.url, complaints, DESK);
@@ -320,6 +323,12 @@ async function melee(browser) {
     assert.match(await ann.textContent("#result-title"), /wins|You win!|A draw/);
     assert.deepEqual(await ann.$eval("#result-scores tr", (row) => [...row.cells].map((cell) => cell.textContent)), ["1", ...best]);
     assert.deepEqual(await ann.evaluate(() => battle.shots()), []);
+    // The people of this round are the best of all time, if they have won anything.
+    const won = (await table(ann)).filter(([name, score]) => !name.includes("(bot)") && score !== "0").map(([name, score]) => `${name}: ${score}`);
+    await until("the best of all time show", async () => {
+      const shown = await ann.$$eval("#best li", (lines) => lines.map((line) => line.textContent));
+      return shown.length === won.length && won.every((line) => shown.includes(line));
+    });
     await shoot(ann, "battle-result");
     await shoot(bob, "battle-result-touch");
     for (const page of [ann, bob]) await until("the next begins", () => page.evaluate(() => !battle.round.over && battle.round.left > 20));
@@ -351,6 +360,7 @@ async function melee(browser) {
   });
 
   await interrupt(house);
+  rmSync(kept, { recursive: true });
 }
 
 // --- One who is not there ---------------------------------------------------------------------------------------------

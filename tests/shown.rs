@@ -1,0 +1,201 @@
+//! What people get to see: the text of every error, what `{:?}` gives away of a connection, and the phrases beside a status.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
+
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
+use std::task::Context;
+
+use futures_lite::future::block_on;
+use futures_lite::io::Cursor;
+use unsync_websocket::{
+    AsyncIoTimer, Client, CloseCode, CloseFrame, Config, EncodedFrame, Error, HandshakeError, NoTimer,
+    ProtocolError, QueueError, RingError, Role, Server, WebSocket, new_shared,
+};
+
+fn broken() -> io::Error {
+    io::Error::new(ErrorKind::ConnectionReset, "cut")
+}
+
+#[test]
+fn every_error_of_a_connection_has_its_words_and_its_kind_of_io_error() {
+    let closed = |reason: &str| Error::Closed(Some(CloseFrame::new(CloseCode::GOING_AWAY, reason)));
+    for (error, words, kind) in [
+        (Error::Closed(None), "the peer closed the connection", ErrorKind::ConnectionAborted),
+        (closed(""), "the peer closed the connection with 1001", ErrorKind::ConnectionAborted),
+        (
+            closed("\"bye\""),
+            r#"the peer closed the connection with 1001 ("\"bye\"")"#,
+            ErrorKind::ConnectionAborted,
+        ),
+        (Error::Closing, "the connection has been closed on this side", ErrorKind::ConnectionAborted),
+        (
+            Error::EndOfStream { inside_message: false },
+            "the stream ended without a close",
+            ErrorKind::UnexpectedEof,
+        ),
+        (
+            Error::EndOfStream { inside_message: true },
+            "the stream ended inside a message",
+            ErrorKind::UnexpectedEof,
+        ),
+        (Error::Io(broken()), "the stream failed: cut", ErrorKind::ConnectionReset),
+        (Error::CloseTimeout, "the closing handshake took too long", ErrorKind::TimedOut),
+        (Error::KeepaliveTimeout, "the peer has fallen silent", ErrorKind::TimedOut),
+        (
+            Error::ControlTooLong { len: 126 },
+            "a ping or pong of 126 bytes, 125 are allowed",
+            ErrorKind::InvalidInput,
+        ),
+        (Error::SendLeaked, "a send future was leaked inside a frame", ErrorKind::Other),
+        (Error::StreamPanicked, "the stream panicked", ErrorKind::Other),
+        (Error::NoRandomness, "the operating system gives no randomness", ErrorKind::Other),
+    ] {
+        assert_eq!(error.to_string(), words);
+        assert_eq!(error.source().is_some(), matches!(error, Error::Io(_)), "{words}");
+        assert_eq!(io::Error::from(error).kind(), kind, "{words}");
+    }
+    let error = Error::Protocol(ProtocolError::NotMasked);
+    assert!(error.to_string().starts_with("the peer broke the protocol: "), "{error}");
+    assert_eq!(error.source().unwrap().to_string(), ProtocolError::NotMasked.to_string());
+    assert_eq!(io::Error::from(error).kind(), ErrorKind::InvalidData);
+    assert_eq!(QueueError::Closed.to_string(), "the connection is closed");
+}
+
+#[test]
+fn the_stream_s_own_error_comes_out_of_a_handshake_as_it_was() {
+    let error = HandshakeError::from(broken());
+    assert_eq!(error.source().unwrap().to_string(), "cut");
+    assert_eq!(io::Error::from(error).to_string(), "cut");
+    assert!(HandshakeError::Tls.source().is_none());
+    assert_eq!(io::Error::from(HandshakeError::ConnectTimeout).kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_ring_says_why_it_took_nothing() {
+    for (error, words) in [
+        (RingError::Full { len: 9, free: 3 }, "a record of 9 bytes does not fit: 3 are free"),
+        (RingError::TooLong { len: 9, capacity: 8 }, "a record of 9 bytes will never fit a ring of 8"),
+        (RingError::ReaderGone, "the reader of the ring is gone"),
+    ] {
+        assert_eq!(error.to_string(), words);
+    }
+    let (writer, reader) = new_shared();
+    assert!(!writer.is_closed());
+    drop(reader);
+    assert!(writer.is_closed());
+}
+
+#[test]
+fn a_close_code_is_shown_as_its_number() {
+    let code = CloseCode::PROTOCOL_ERROR;
+    assert_eq!(
+        (format!("{code}"), format!("{code:?}"), u16::from(code)),
+        ("1002".into(), "1002".into(), 1002)
+    );
+    assert_eq!((Role::Server.peer(), Role::Client.peer()), (Role::Client, Role::Server));
+}
+
+/// Nothing of what `secret` came with is shown: a log is no place for what people say, nor for what they log in with.
+#[track_caller]
+fn keeps_quiet(shown: &str, name: &str) {
+    assert!(shown.starts_with(name), "{shown} for {name}");
+    assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn debug_tells_what_a_thing_is_and_nothing_of_what_was_said() {
+    let stream = Cursor::new(b"\x82\x06secret".to_vec());
+    let mut websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
+    keeps_quiet(&format!("{:?}", Config::new()), "Config");
+    keeps_quiet(&format!("{:?}", EncodedFrame::text("secret")), "EncodedFrame");
+    keeps_quiet(&format!("{:?}", websocket.receiver.receive()), "ReceiveFuture");
+    keeps_quiet(&format!("{:?}", websocket.receiver.receive_data(&mut Vec::new())), "ReceiveDataFuture");
+    keeps_quiet(&format!("{:?}", websocket.sender.send("secret")), "SendFuture");
+    keeps_quiet(&format!("{:?}", websocket.sender.feed("secret")), "FeedFuture");
+    keeps_quiet(&format!("{:?}", websocket.sender.ping(b"secret")), "FeedFuture");
+    keeps_quiet(&format!("{:?}", websocket.sender.flush()), "FlushFuture");
+    keeps_quiet(&format!("{:?}", websocket.sender.close()), "CloseFuture");
+    keeps_quiet(&format!("{:?}", websocket.cork_handle()), "CorkHandle");
+    keeps_quiet(&format!("{:?}", websocket.sender.queue_handle()), "QueueHandle");
+    block_on(async {
+        let received = websocket.receiver.receive().await.unwrap();
+        assert_eq!(format!("{received:?}"), "Message(Binary(6 bytes))");
+    });
+    keeps_quiet(&format!("{websocket:?}"), "WebSocket");
+    let (sender, receiver) = websocket.split();
+    keeps_quiet(&format!("{sender:?}"), "Sender");
+    keeps_quiet(&format!("{receiver:?}"), "Receiver");
+    // The other half knows the same connection.
+    assert_eq!((sender.role(), receiver.role()), (Role::Client, Role::Client));
+    keeps_quiet(
+        &format!(
+            "{:?}",
+            Client::with_timer(Cursor::new(Vec::<u8>::new()), "a", "/path?token=secret", NoTimer)
+        ),
+        "Client",
+    );
+    keeps_quiet(&format!("{:?}", Server::with_timer(Cursor::new(b"secret".to_vec()), NoTimer)), "Server");
+    assert_eq!(format!("{AsyncIoTimer:?}"), "AsyncIoTimer");
+    let (writer, mut reader) = new_shared();
+    writer.write(b"secret").unwrap();
+    keeps_quiet(&format!("{writer:?}"), "BufWriter");
+    keeps_quiet(&format!("{reader:?}"), "BufReader");
+    let polled = reader.poll_read(&mut Context::from_waker(std::task::Waker::noop()));
+    keeps_quiet(&format!("{polled:?}"), "Ready");
+}
+
+#[test]
+fn a_status_has_its_phrase() {
+    let phrases = [
+        (200, "OK"),
+        (201, "Created"),
+        (202, "Accepted"),
+        (204, "No Content"),
+        (206, "Partial Content"),
+        (301, "Moved Permanently"),
+        (302, "Found"),
+        (303, "See Other"),
+        (304, "Not Modified"),
+        (307, "Temporary Redirect"),
+        (308, "Permanent Redirect"),
+        (400, "Bad Request"),
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (405, "Method Not Allowed"),
+        (406, "Not Acceptable"),
+        (408, "Request Timeout"),
+        (409, "Conflict"),
+        (410, "Gone"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (415, "Unsupported Media Type"),
+        (418, "I'm a teapot"),
+        (421, "Misdirected Request"),
+        (422, "Unprocessable Content"),
+        (426, "Upgrade Required"),
+        (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"),
+        (500, "Internal Server Error"),
+        (501, "Not Implemented"),
+        (502, "Bad Gateway"),
+        (503, "Service Unavailable"),
+        (504, "Gateway Timeout"),
+        (505, "HTTP Version Not Supported"),
+        (599, ""),
+    ];
+    for (status, phrase) in phrases {
+        let mut stream = Cursor::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+        block_on(async {
+            let request = Server::with_timer(&mut stream, NoTimer).receive_request().await.unwrap();
+            request.respond(status).body("").await.unwrap();
+        });
+        let text = String::from_utf8(stream.into_inner()).unwrap();
+        assert!(text.contains(&format!("HTTP/1.1 {status} {phrase}\r\n")), "{text}");
+    }
+}
