@@ -147,7 +147,6 @@ impl Offer {
     }
 }
 
-/// What a server chose of what was offered to it.
 /// As of a request, the query is not shown: a token may be in it.
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,6 +160,7 @@ impl fmt::Debug for Offer {
     }
 }
 
+/// What a server chose of what was offered to it.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) protocol: Option<String>,

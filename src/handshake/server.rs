@@ -405,7 +405,8 @@ impl<T> ServerRequest<T> {
         self
     }
 
-    /// Limits and deadlines of the connection, in place of those the request was received with.
+    /// Limits and deadlines of the connection, in place of those the request was received with. The time for the handshake, which
+    /// has begun, stays as it is; on another thread, where it [starts anew](Self::from_parts_with_timer), this one counts.
     ///
     /// # Examples
     ///
