@@ -210,6 +210,8 @@ pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
 pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
 pub use runtime::async_io::{AsyncIoTimer, connect};
+#[cfg(feature = "async-io")]
+pub use runtime::client_stream::ClientStream;
 #[cfg(all(feature = "local", unix))]
 pub use runtime::local;
 #[cfg(feature = "tokio")]

@@ -86,7 +86,12 @@ fn modules_use_only_what_lies_below_them() {
 fn only_the_waker_hub_has_a_lock_or_an_atomic() {
     for (file, code) in code() {
         for word in ["Mutex", "RwLock", "Atomic", "Arc<", "Arc::", "std::sync", "unsafe "] {
-            assert!(file == "connection/hub.rs" || !code.contains(word), "src/{file} has {word}");
+            // rustls wants its configuration in an `Arc`, be there one thread or many.
+            let is_rustls_s = file == "runtime/rustls.rs" && ["Arc<", "std::sync"].contains(&word);
+            assert!(
+                file == "connection/hub.rs" || is_rustls_s || !code.contains(word),
+                "src/{file} has {word}"
+            );
         }
     }
 }

@@ -71,7 +71,8 @@ fn the_stream_s_own_error_comes_out_of_a_handshake_as_it_was() {
     let error = HandshakeError::from(broken());
     assert_eq!(error.source().unwrap().to_string(), "cut");
     assert_eq!(io::Error::from(error).to_string(), "cut");
-    assert!(HandshakeError::Tls.source().is_none());
+    assert_eq!(HandshakeError::Tls(broken()).source().unwrap().to_string(), "cut");
+    assert!(HandshakeError::ConnectTimeout.source().is_none());
     assert_eq!(io::Error::from(HandshakeError::ConnectTimeout).kind(), ErrorKind::TimedOut);
 }
 

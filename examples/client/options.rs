@@ -3,7 +3,7 @@
 use unsync_websocket::Config;
 
 pub(crate) const USAGE: &str = "\
-usage: client [OPTIONS] ws://HOST[:PORT][/PATH][?QUERY]
+usage: client [OPTIONS] ws://HOST[:PORT][/PATH][?QUERY]    (wss:// if built with `--features rustls`)
 
 Sends each line that is typed as a text message, and prints what comes. The end of the input (Ctrl-D) or Ctrl-C
 closes the connection.
