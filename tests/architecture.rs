@@ -129,7 +129,8 @@ fn version(text: &str) -> [u64; 3] {
 /// The bans of `deny.toml`: a crate, from which version on, and the first that is good again.
 fn bans() -> Vec<(String, [u64; 3], [u64; 3])> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap();
-    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split('"').next());
+    let list = text.split("\ndeny = [").nth(1).and_then(|list| list.split("\n]").next()).unwrap();
+    let lines = list.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split('"').next());
     let ban = |line: &str| {
         let (name, range) = line.split_once(':').unwrap();
         let (from, to) = range.split_once(", ").unwrap_or((">=0.0.0", range));

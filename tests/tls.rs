@@ -5,6 +5,7 @@
 #![cfg(feature = "rustls")]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::arithmetic_side_effects,
     reason = "tests say what they expect by failing"
@@ -12,11 +13,12 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use async_io::Async;
+use futures_lite::AsyncWriteExt;
 use futures_lite::future::{block_on, zip};
 use futures_rustls::TlsAcceptor;
 use futures_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -56,6 +58,8 @@ impl House {
         roots.add(authority.der().clone()).unwrap();
         let guest = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Small segments: of these each second one is acknowledged at once, a lone large one after 40 ms.
+        SockRef::from(&listener).set_tcp_mss(1000).unwrap();
         Self { listener, acceptor: TlsAcceptor::from(Arc::new(server)), guest: Arc::new(guest) }
     }
 
@@ -287,4 +291,39 @@ fn a_plain_url_stays_plain_whatever_tls_there_would_be() {
         websocket.close().await.unwrap();
     });
     serving.join().unwrap().unwrap();
+}
+
+/// Rule 12 needs it: the peer sees the end while we still hold the socket.
+#[test]
+fn closing_the_stream_ends_its_writing_side_with_tls_and_without() {
+    for scheme in ["ws", "wss"] {
+        let house = House::of("localhost");
+        let url = house.url("localhost").replace("wss://", &format!("{scheme}://"));
+        let guest = Arc::clone(&house.guest);
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let end = block_on(async {
+                let end = match scheme {
+                    "ws" => {
+                        let stream = Async::new(house.listener.accept().unwrap().0).unwrap();
+                        Server::new(stream).accept().await.unwrap().receiver.receive().await.map(drop)
+                    }
+                    _ => {
+                        let stream = house.accept().await.unwrap();
+                        Server::new(stream).accept().await.unwrap().receiver.receive().await.map(drop)
+                    }
+                };
+                end.unwrap_err()
+            });
+            tell.send(end).unwrap();
+        });
+        let stream = block_on(async {
+            let mut stream = House::visit(url, guest, Config::new()).await.into_inner().unwrap();
+            stream.close().await.unwrap();
+            stream
+        });
+        let end = told.recv_timeout(Duration::from_secs(5)).expect("the server sees the end");
+        assert!(matches!(end, Error::EndOfStream { inside_message: false }), "{scheme}: {end:?}");
+        drop(stream);
+    }
 }
