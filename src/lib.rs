@@ -142,7 +142,7 @@
 //! | | |
 //! |---|---|
 //! | [`Server`], [`ServerRequest`] | the opening handshake: look at the request, then accept, reject, or answer it as plain HTTP |
-//! | [`Client`], [`Refusal`], `connect` | the same from the other side: ask, and learn why not |
+//! | [`Client`], [`Refusal`], `connect`, `ClientStream` | the same from the other side: ask, and learn why not; from a URL |
 //! | [`WebSocket`], [`Sender`], [`Receiver`] | the connection, whole and in halves |
 //! | [`Parts`], [`WebSocketParts`] | a request, and a connection, on the way to another thread |
 //! | [`QueueHandle`], [`EncodedFrame`] | broadcast: encode once, queue without waiting, learn who is slow |
@@ -162,6 +162,7 @@
 //! | `async-io` | on by default | the clock and sockets of async-io, and so of smol: `Server::new`, `Client::new`, `Client::open`, `connect` |
 //! | `tokio` | | tokio's, for a `LocalSet` or a current-thread runtime: `Server::on_tokio`, `Client::on_tokio`; without `async-io`: `default-features = false` |
 //! | `local` | Unix | `local::TcpStream` and its listener, under async-io |
+//! | `rustls` | | `wss://` for `connect` and `Client::open`, and `Client::open_with_tls`; brings ring, and with it C and assembly |
 //! | `deflate` | | compression; zlib in Rust, no C |
 //!
 //! Without any there are `with_timer` constructors, for every stream of [`futures_io`] and any [`Timer`].

@@ -3,7 +3,7 @@
 #
 #     tests/interop.sh
 #
-# Needs Node.js, Python, a Java development kit and Chromium. Packages are fetched by the versions that stand in
+# Needs Node.js, Python, a Java development kit, Chromium and OpenSSL. Packages are fetched by the versions that stand in
 # tests/interop. What is not installed is skipped, loudly; with CI=true that is a failure. At the end there is a table.
 set -eu
 cd "$(dirname "$0")/.."
@@ -68,7 +68,8 @@ client() {
 # Runs `client --check` on a server, whose first line is `== NAME | VERSION`: server NAME COMMAND..
 server() {
     : >"$work/check.out"
-    if start "$@" && "$ours" --check "$url" >"$work/check.out" 2>&1; then
+    # shellcheck disable=SC2086
+    if start "$@" && "$ours" --check ${authority:+--authority "$authority"} "$url" >"$work/check.out" 2>&1; then
         checks=$(grep -c '^ok' "$work/check.out")
         sed -n "s/^== \(.*\) | \(.*\)$/| \1 | \2 | server | $checks checks |/p" "$work/$1.out" >>"$table"
         sed "s/^/$1: /" "$work/check.out"
@@ -95,7 +96,7 @@ expect() {
     fi
 }
 
-cargo build --quiet --release --features deflate --example echo_server --example client
+cargo build --quiet --release --features deflate,rustls --example echo_server --example client
 echo_server=$target/release/examples/echo_server
 ours=$target/release/examples/client
 
@@ -184,6 +185,19 @@ if [ -n "$has_python" ]; then
             fi
         done
     done
+fi
+
+# Over TLS, with a certificate of an authority that is made for it.
+authority=$work/authority.pem
+if [ -n "$has_node" ] && have openssl; then
+    make="openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    $make -keyout "$work/authority.key" -out "$authority" -subj /CN=authority 2>/dev/null
+    $make -CA "$authority" -CAkey "$work/authority.key" -keyout "$work/server.key" -out "$work/server.pem" -subj /CN=server \
+        -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=CA:FALSE 2>/dev/null
+    server ws_tls node tests/interop/server.mjs "$work/server.pem" "$work/server.key"
+    expect 3 "UnknownIssuer" "$ours" "$url"
+else
+    skip "ws, over TLS" "no Node.js, or no openssl"
 fi
 
 # The client's other faces.

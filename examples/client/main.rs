@@ -93,7 +93,7 @@ async fn run(options: &Options) -> End {
 
 /// A connection as the command line says, but for `config`.
 async fn connect(options: &Options, config: Config) -> Result<WebSocket<ClientStream>, HandshakeError> {
-    let mut client = Client::open(&options.url, config).await?;
+    let mut client = open(options, config).await?;
     for protocol in &options.subprotocols {
         client = client.protocol(protocol);
     }
@@ -104,6 +104,16 @@ async fn connect(options: &Options, config: Config) -> Result<WebSocket<ClientSt
         };
     }
     client.connect().await
+}
+
+async fn open(options: &Options, config: Config) -> Result<Client<ClientStream>, HandshakeError> {
+    match &options.tls {
+        None => Client::open(&options.url, config).await,
+        #[cfg(feature = "rustls")]
+        Some(tls) => Client::open_with_tls(&options.url, config, tls.clone()).await,
+        #[cfg(not(feature = "rustls"))]
+        Some(tls) => match *tls {},
+    }
 }
 
 /// Sends back all messages until the end.
