@@ -198,7 +198,7 @@ pub enum HandshakeError {
     /// A target to be asked for that does not begin with `/`, or has a `#`, a blank or something outside ASCII: such
     /// have to be escaped, as in `%20`.
     InvalidTarget {
-        /** As given. */
+        /** As given, but for the query, in which a token may be. */
         target: String,
     },
     /// Not `ws://host[:port][/path][?query]`, nor the same with `wss` (section 3). It may hold a password, so it is not shown.
