@@ -207,7 +207,7 @@ pub use handshake::{
 };
 #[cfg(feature = "deflate")]
 pub use protocol::Deflate;
-pub use protocol::{CloseCode, CloseFrame, EncodedFrame, ProtocolError, Role};
+pub use protocol::{CloseCode, CloseFrame, EncodedFrame, MessageKind, ProtocolError, Role};
 pub use ring::{BufReader, BufWriter, ReadGuard, RingError, new_shared, new_shared_with_capacity};
 #[cfg(feature = "async-io")]
 pub use runtime::async_io::{AsyncIoTimer, connect};

@@ -153,8 +153,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use unsync_websocket::protocol::MessageKind;
-    /// use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// use unsync_websocket::{Config, MessageKind, NoTimer, Role, WebSocket};
     ///
     /// let stream = futures_lite::io::Cursor::new(b"\x01\x01h\x89\x00\x80\x01i\x88\x00".to_vec());
     /// let mut websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
