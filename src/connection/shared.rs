@@ -582,6 +582,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     }
 
     /// Asks the stream for bytes; there is at least one if it has any.
+    #[inline]
     pub(crate) fn poll_read(&self, space: &mut [u8]) -> Poll<Result<usize, ReadEnd>> {
         let len = space.len();
         let result = match self.poll_stream(|stream, cx| stream.poll_read(cx, space)) {
