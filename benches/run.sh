@@ -1,15 +1,16 @@
 #!/bin/sh
-# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|idle|claim] [--quick] [--peers] [--only NAME,..]
+# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|idle|claim] [--quick] [--peers] [--only NAME,..] [--rows TEXT,..]
 # Without a name: those that the gate runs.
 set -eu
 cd "$(dirname "$0")"
 
-quick= features= only= what=
+quick= features= only= rows= what=
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=--quick ;;
         --peers) features="$features --features peers" ;;
         --only) only="--only $2"; shift ;;
+        --rows) rows=$2; shift ;;
         codec | echo | deflate | idle) what="$what $1" ;;
         claim) what="$what $1" features="$features --features claim" ;;
         *) sed -n '2,3s/^# //p' "$0"; exit 2 ;;
@@ -36,7 +37,8 @@ last=$(($(nproc --all) - 1))
 for name in ${what:-codec echo}; do
     printf '\n%s\n\n' "## $name"
     case $name in
-        codec) "$bin/codec" $quick ;;
+        # shellcheck disable=SC2086
+        codec) taskset -c "$last" "$bin/codec" $quick $only ${rows:+--rows "$rows"} ;;
         # shellcheck disable=SC2086
         *) taskset -c "$last" "$bin/load" "$name" $quick $only ;;
     esac
