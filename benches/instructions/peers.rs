@@ -220,7 +220,10 @@ impl tokio::io::AsyncRead for Loop {
         cx: &mut Context<'_>,
         buf: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.next(cx, buf.remaining()).map(|bytes| Ok(buf.put_slice(bytes)))
+        self.next(cx, buf.remaining()).map(|bytes| {
+            buf.put_slice(bytes);
+            Ok(())
+        })
     }
 }
 
