@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|idle|claim] [--quick] [--peers] [--only NAME,..] [--rows TEXT,..]
+# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|fanout|idle|claim] [--quick] [--peers] [--only NAME,..] [--rows TEXT,..]
 # Without a name: those that the gate runs.
 set -eu
 cd "$(dirname "$0")"
@@ -11,14 +11,14 @@ while [ $# -gt 0 ]; do
         --peers) features="$features --features peers" ;;
         --only) only="--only $2"; shift ;;
         --rows) rows=$2; shift ;;
-        codec | echo | deflate | idle) what="$what $1" ;;
+        codec | echo | deflate | fanout | idle) what="$what $1" ;;
         claim) what="$what $1" features="$features --features claim" ;;
         *) sed -n '2,3s/^# //p' "$0"; exit 2 ;;
     esac
     shift
 done
 
-# Node's `ws` takes part when it can be had.
+# Node's `ws` and Bun take part when they can be had.
 node() {
     if command -v npm >/dev/null && [ ! -d "$1/node_modules" ]; then
         # shellcheck disable=SC2086
@@ -40,6 +40,6 @@ for name in ${what:-codec echo}; do
         # shellcheck disable=SC2086
         codec) taskset -c "$last" "$bin/codec" $quick $only ${rows:+--rows "$rows"} ;;
         # shellcheck disable=SC2086
-        *) taskset -c "$last" "$bin/load" "$name" $quick $only ;;
+        *) taskset -c "$last" "$bin/load" "$name" $quick $only ${rows:+--rows "$rows"} ;;
     esac
 done
