@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|fanout|idle|claim] [--quick] [--peers] [--only NAME,..] [--rows TEXT,..]
-# Without a name: those that the gate runs.
+# Without a name: those that the gate runs. Tables and plots stay in the folder of the built programs.
 set -eu
 cd "$(dirname "$0")"
 
@@ -36,10 +36,13 @@ bin=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":
 last=$(($(nproc --all) - 1))
 for name in ${what:-codec echo}; do
     printf '\n%s\n\n' "## $name"
+    program=load
+    [ "$name" != codec ] || program=
+    # shellcheck disable=SC2086
+    taskset -c "$last" "$bin/${program:-codec}" ${program:+"$name"} $quick $only ${rows:+--rows "$rows"} >"$bin/$name.md" ||
+        { cat "$bin/$name.md"; exit 1; }
+    cat "$bin/$name.md"
     case $name in
-        # shellcheck disable=SC2086
-        codec) taskset -c "$last" "$bin/codec" $quick $only ${rows:+--rows "$rows"} ;;
-        # shellcheck disable=SC2086
-        *) taskset -c "$last" "$bin/load" "$name" $quick $only ${rows:+--rows "$rows"} ;;
+        codec | echo) "$bin/plot" <"$bin/$name.md" >"$bin/$name.svg"; echo "$bin/$name.svg has the plot" >&2 ;;
     esac
 done
