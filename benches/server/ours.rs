@@ -23,11 +23,13 @@ fn config(level: Option<Level>) -> Config {
     }
 }
 
-async fn echo<T>(server: Server<T>, config: Config) -> Result<Error, HandshakeError>
+async fn echo<T>(
+    accepting: impl Future<Output = Result<WebSocket<T>, HandshakeError>>,
+) -> Result<Error, HandshakeError>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut websocket = server.config(config).accept().await?;
+    let mut websocket = accepting.await?;
     let echo = websocket.cork(async |websocket| {
         loop {
             match websocket.receiver.receive().await {
@@ -48,11 +50,14 @@ where
 type Room<T> = Rc<RefCell<Vec<QueueHandle<T>>>>;
 
 /// What comes from one is encoded once, and queued for all.
-async fn fanout<T>(server: Server<T>, room: Room<T>) -> Result<Error, HandshakeError>
+async fn fanout<T>(
+    accepting: impl Future<Output = Result<WebSocket<T>, HandshakeError>>,
+    room: Room<T>,
+) -> Result<Error, HandshakeError>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut websocket = server.accept().await?;
+    let mut websocket = accepting.await?;
     room.borrow_mut().push(websocket.sender.queue_handle());
     let listen = websocket.cork(async |websocket| {
         loop {
@@ -74,14 +79,14 @@ where
 pub fn echo_on_async_io(listener: TcpListener, level: Option<Level>) {
     let config = config(level);
     on_async_io(listener, async move |stream| {
-        let _ = echo(Server::new(stream), config.clone()).await;
+        let _ = echo(Server::new(stream).config(config.clone()).accept()).await;
     });
 }
 
 pub fn fanout_on_async_io(listener: TcpListener) {
     let room = Room::default();
     on_async_io(listener, async move |stream| {
-        let _ = fanout(Server::new(stream), Rc::clone(&room)).await;
+        let _ = fanout(Server::new(stream).accept(), Rc::clone(&room)).await;
     });
 }
 
@@ -104,14 +109,14 @@ fn on_async_io(listener: TcpListener, serve: impl AsyncFn(Async<TcpStream>) + 's
 pub fn echo_on_local(listener: TcpListener, level: Option<Level>) {
     let config = config(level);
     on_local(listener, async move |stream| {
-        let _ = echo(Server::new(stream), config.clone()).await;
+        let _ = echo(Server::new(stream).config(config.clone()).accept()).await;
     });
 }
 
 pub fn fanout_on_local(listener: TcpListener) {
     let room = Room::default();
     on_local(listener, async move |stream| {
-        let _ = fanout(Server::new(stream), Rc::clone(&room)).await;
+        let _ = fanout(Server::new(stream).accept(), Rc::clone(&room)).await;
     });
 }
 
@@ -135,13 +140,13 @@ fn on_local(listener: TcpListener, serve: impl AsyncFn(local::TcpStream) + 'stat
 pub fn echo_on_tokio(listener: TcpListener, level: Option<Level>) {
     let config = config(level);
     crate::on_tokio(listener, async move |stream| {
-        let _ = echo(Server::on_tokio(stream), config.clone()).await;
+        let _ = echo(Server::on_tokio(stream).config(config.clone()).accept()).await;
     });
 }
 
 pub fn fanout_on_tokio(listener: TcpListener) {
     let room: Room<TokioStream<tokio::net::TcpStream>> = Room::default();
     crate::on_tokio(listener, async move |stream| {
-        let _ = fanout(Server::on_tokio(stream), Rc::clone(&room)).await;
+        let _ = fanout(Server::on_tokio(stream).accept(), Rc::clone(&room)).await;
     });
 }

@@ -325,9 +325,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// }))?;
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
-    pub async fn cork<R>(&mut self, work: impl AsyncFnOnce(&mut Self) -> R) -> R {
-        let cork = self.cork_handle();
-        cork.scope(work(self)).await
+    pub fn cork<R>(&mut self, work: impl AsyncFnOnce(&mut Self) -> R) -> impl Future<Output = R> {
+        let shared = Rc::downgrade(&self.sender.shared);
+        cork::scope(shared, work(self))
     }
 
     /// Closes the connection with code 1000. See [`Receiver::close`].
