@@ -9,7 +9,7 @@ use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 use unsync_websocket::{
     Config, Deflate, EncodedFrame, Error, HandshakeError, Incoming, Message, QueueHandle, Server,
-    TokioStream, local,
+    TokioStream, WebSocket, local,
 };
 
 use crate::Level;
