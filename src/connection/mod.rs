@@ -65,8 +65,12 @@ use shared::Shared;
 /// let stream = futures_lite::io::Cursor::new(b"\x81\x02hi".to_vec());
 /// let mut ws = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
 /// futures_lite::future::block_on(async {
-///     while let Ok(Incoming::Message(message)) = ws.receiver.receive().await {
-///         ws.sender.send(message).await?;
+///     loop {
+///         match ws.receiver.receive().await {
+///             Ok(Incoming::Message(message)) => ws.sender.send(message).await?,
+///             Ok(Incoming::Close(_)) | Err(_) => break,
+///             Ok(_) => {} // a Pong, which may come unasked
+///         }
 ///     }
 ///     Ok::<(), unsync_websocket::Error>(())
 /// })?;
@@ -318,10 +322,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// let stream = futures_lite::io::Cursor::new(b"\x81\x01a\x81\x01b".to_vec());
     /// let mut ws = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
     /// futures_lite::future::block_on(ws.cork(async |ws| {
-    ///     while let Ok(Incoming::Message(message)) = ws.receiver.receive().await {
-    ///         ws.sender.send(message).await?; // both echoes leave in one write
+    ///     loop {
+    ///         match ws.receiver.receive().await {
+    ///             Ok(Incoming::Message(message)) => ws.sender.send(message).await?, // both echoes leave in one write
+    ///             Ok(Incoming::Close(_)) | Err(_) => return Ok::<(), unsync_websocket::Error>(()),
+    ///             Ok(_) => {} // a Pong, which may come unasked
+    ///         }
     ///     }
-    ///     Ok::<(), unsync_websocket::Error>(())
     /// }))?;
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```

@@ -528,12 +528,13 @@ impl State {
         }
     }
 
-    fn take_batch(&mut self) -> Option<Batch> {
+    fn take_batch(&mut self, is_bare_socket: bool) -> Option<Batch> {
         if self.output != Output::Open {
             return None;
         }
         let batch = self.outbound.take()?;
-        self.unflushed = true;
+        // A socket holds nothing back.
+        self.unflushed |= !is_bare_socket;
         Some(batch)
     }
 }
@@ -605,18 +606,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn drive(&self, me: Option<Slot>) {
         let mut progress = false;
         loop {
-            let batch = self.state.borrow_mut().take_batch();
+            let batch = self.state.borrow_mut().take_batch(self.is_bare_socket());
             let Some(batch) = batch else { break };
             let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, &batch));
-            let count = match &written {
-                Poll::Ready(Ok(count)) => *count,
-                _ => 0,
+            let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+            let is_empty = {
+                let outbound = &mut self.state.borrow_mut().outbound;
+                outbound.put_back(batch, count);
+                outbound.is_empty()
             };
-            self.state.borrow_mut().outbound.put_back(batch, count);
             match written {
                 Poll::Ready(Ok(_)) => progress = true,
                 Poll::Ready(Err(error)) => return self.write_failed(error),
                 Poll::Pending => break,
+            }
+            if is_empty {
+                break;
             }
         }
         progress |= self.flush();
@@ -893,7 +898,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 Poll::Pending => return self.park(Slot::Sender),
                 Poll::Ready(Err(error)) => self.write_failed(error),
                 Poll::Ready(Ok(_)) => {
-                    self.state.borrow_mut().unflushed = true;
+                    self.state.borrow_mut().unflushed |= !self.is_bare_socket();
                     self.wrote(Some(Slot::Sender));
                     // A message that lacks its end was cut by `close_now`: that is an error, found above.
                     if !self.state.borrow().outbound.is_direct() && *written == payload.len() {

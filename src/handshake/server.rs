@@ -412,7 +412,8 @@ impl<T> ServerRequest<T> {
         self
     }
 
-    /// Limits and deadlines of the connection, in place of those the request was received with.
+    /// Limits and deadlines of the connection, in place of those the request was received with. The time for the handshake, which
+    /// has begun, stays as it is; on another thread, where it [starts anew](Self::from_parts_with_timer), this one counts.
     ///
     /// # Examples
     ///
@@ -452,7 +453,8 @@ impl<T> ServerRequest<T> {
     }
 
     /// Agrees on a subprotocol, one of [`Request::protocols`]; another is a fault, for the client would fail the
-    /// connection over it (section 4.1). Of several calls the last one counts.
+    /// connection over it (section 4.1). Of several calls the last one counts; without one there is no subprotocol, which the
+    /// client has to take or leave.
     ///
     /// # Examples
     ///
@@ -463,7 +465,13 @@ impl<T> ServerRequest<T> {
     /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     /// #     Sec-WebSocket-Protocol: chat, battle\r\n\r\n".to_vec());
     /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
-    /// let websocket = block_on(request.protocol("battle").accept())?;
+    /// // Which of those that the client offers is one of ours?
+    /// let known = request.protocols().find(|offered| ["battle", "board"].contains(offered)).map(String::from);
+    /// let request = match known {
+    ///     Some(protocol) => request.protocol(protocol),
+    ///     None => request, // or `reject` it
+    /// };
+    /// let websocket = block_on(request.accept())?;
     /// assert_eq!(websocket.subprotocol(), Some("battle"));
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
