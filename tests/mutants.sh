@@ -18,20 +18,22 @@ fi
 [ $# -gt 0 ] || set -- ring framing close hub server client deflate
 root=$PWD/target/mutants
 mkdir -p "$root/tree"
-git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- --ignore-failed-read -cf - 2>/dev/null |
-    tar -xf - --keep-newer-files -C "$root/tree" 2>/dev/null
+# Only what changed, so that cargo does not build the rest again.
+git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
+    [ ! -f "$file" ] || cmp -s "$file" "$root/tree/$file" || install -D "$file" "$root/tree/$file"
+done
 export CARGO_TARGET_DIR=$root/target CARGO_INCREMENTAL=1 CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_DEV_DEBUG=0
 if command -v mold >/dev/null; then export RUSTFLAGS=-Clink-arg=-fuse-ld=mold; fi
 
-# mutate OUT FILES SHARD TESTS [--iterate]
+# mutate OUT FILES SHARD SECONDS TESTS [--iterate]
 mutate() {
-    local out=$1 files=$2 shard=$3 tests=$4 test arguments=(--cargo-arg=--lib)
-    shift 4
+    local out=$1 files=$2 shard=$3 seconds=$4 tests=$5 test arguments=(--cargo-arg=--lib)
+    shift 5
     # For the build as for the run, so that nothing else is built.
     for test in $tests; do arguments+=("--cargo-arg=--test=$test"); done
     # Status 2 says that some were missed, 3 that some timed out: they are counted below.
     (cd "$root/tree" && cargo mutants --in-place --all-features --file "$files" --shard "$shard" --sharding round-robin --no-shuffle --output "$out" \
-        --timeout 60 --no-times --colors never "${arguments[@]}" "$@") >>"$out/log" 2>&1 || [ $? -le 3 ] || {
+        --timeout "$seconds" --no-times --colors never "${arguments[@]}" "$@") >>"$out/log" 2>&1 || [ $? -le 3 ] || {
         tail -20 "$out/log" >&2
         exit 1
     }
@@ -55,12 +57,12 @@ for slice in "$@"; do
     shard=${SHARD:-0/1}
     out=$root/$slice-${shard/\//-}
     rm -rf "$out" && mkdir -p "$out"
-    mutate "$out" "$files" "$shard" "$quick"
+    mutate "$out" "$files" "$shard" 20 "$quick"
     cp "$out/mutants.out/timeout.txt" "$out/timeouts"
     count() { wc -l <"$out/mutants.out/$1.txt"; }
     caught=$(count caught) unviable=$(count unviable)
     if [ -s "$out/mutants.out/missed.txt" ]; then
-        mutate "$out" "$files" "$shard" "$more" --iterate
+        mutate "$out" "$files" "$shard" 90 "$more" --iterate
         caught=$((caught + $(count caught)))
         sort -u "$out/timeouts" "$out/mutants.out/timeout.txt" -o "$out/timeouts"
     fi
