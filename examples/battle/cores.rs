@@ -136,6 +136,10 @@ impl<T> Cores<T> {
         self.doors.get(index).is_some_and(|door| !door.inbox.is_closed())
     }
 
+    fn doors_that_are_there(&self) -> impl Iterator<Item = &Door<T>> {
+        self.doors.iter().filter(|door| !door.inbox.is_closed())
+    }
+
     /// The core with the fewest clients.
     fn idlest(&self) -> Option<usize> {
         (0..self.doors.len()).filter(|&it| self.is_there(it)).min_by_key(|&it| self.load(it))
@@ -189,15 +193,15 @@ impl<T> Cores<T> {
 
     /// Tells all cores, this one too, which battles there are on this one.
     pub(crate) fn tell_list(&self, list: &List) {
-        for door in &self.doors {
-            // It is in nobody's way that one was too old. Nobody is there who closes the box.
+        for door in self.doors_that_are_there() {
+            // Where there was no room, the oldest has given way. Nobody closes a mailbox.
             let _ = door.lists.slot.force_send(list.clone());
         }
     }
 
     /// Tells all cores, this one too, what has happened on this one.
     pub(crate) fn tell_news(&self, from: Core, won: &Won) {
-        for door in &self.doors {
+        for door in self.doors_that_are_there() {
             if door.news.slot.try_send(won.clone()).is_err() {
                 self.counts(from).dropped_news();
             }
@@ -463,7 +467,9 @@ mod tests {
 
     #[test]
     fn a_mailbox_that_nobody_empties_keeps_the_newest_lists_and_the_first_news_and_counts_the_rest() {
-        let (cores, _inboxes) = Cores::<Stream>::new(3, 1, Limits::default());
+        let (cores, mut inboxes) = Cores::<Stream>::new(4, 1, Limits::default());
+        // Of a core that is gone nobody speaks.
+        inboxes.pop();
         for battle in 0..1000 {
             let listing = Listing { battle, core: 1, players: 0, free_seats: 1 };
             cores.tell_list(&List { core: 1, battles: vec![listing] });
