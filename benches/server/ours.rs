@@ -7,7 +7,7 @@ use async_executor::LocalExecutor;
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 use unsync_websocket::local;
-use unsync_websocket::{Config, Deflate, Error, HandshakeError, Incoming, Server};
+use unsync_websocket::{Config, Deflate, Error, HandshakeError, Incoming, Server, WebSocket};
 
 use crate::Level;
 
@@ -20,11 +20,13 @@ fn config(level: Option<Level>) -> Config {
     }
 }
 
-async fn echo<T>(server: Server<T>, config: Config) -> Result<Error, HandshakeError>
+async fn echo<T>(
+    accepting: impl Future<Output = Result<WebSocket<T>, HandshakeError>>,
+) -> Result<Error, HandshakeError>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut websocket = server.config(config).accept().await?;
+    let mut websocket = accepting.await?;
     let echo = websocket.cork(async |websocket| {
         loop {
             match websocket.receiver.receive().await {
@@ -58,7 +60,7 @@ pub fn on_async_io(listener: TcpListener, level: Option<Level>) {
 
 async fn serve(stream: Async<TcpStream>, config: Config) {
     if stream.get_ref().set_nodelay(true).is_ok() {
-        let _ = echo(Server::new(stream), config).await;
+        let _ = echo(Server::new(stream).config(config).accept()).await;
     }
 }
 
@@ -80,13 +82,13 @@ pub fn on_local(listener: TcpListener, level: Option<Level>) {
 
 async fn serve_local(stream: local::TcpStream, config: Config) {
     if stream.get_ref().set_nodelay(true).is_ok() {
-        let _ = echo(Server::new(stream), config).await;
+        let _ = echo(Server::new(stream).config(config).accept()).await;
     }
 }
 
 pub fn on_tokio(listener: TcpListener, level: Option<Level>) {
     let config = config(level);
     crate::on_tokio(listener, async move |stream| {
-        let _ = echo(Server::on_tokio(stream), config.clone()).await;
+        let _ = echo(Server::on_tokio(stream).config(config.clone()).accept()).await;
     });
 }

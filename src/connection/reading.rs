@@ -16,7 +16,7 @@ use super::Error;
 use super::hub::Slot;
 use super::keepalive::{Action, Keepalive, Pulse};
 use super::scratch::Scratch;
-use super::shared::{ReadOutcome, Shared};
+use super::shared::{ReadEnd, Shared};
 use crate::protocol::{Event, Inbound, ProtocolError};
 
 /// Frames after which other tasks get their turn.
@@ -26,11 +26,16 @@ const BYTE_BUDGET: usize = 64 << 10;
 /// What the last step of inflating a message counts as, in bytes. Any other takes a millisecond or so, and is a turn's work.
 const INFLATE_COST: usize = 16 << 10;
 
+/// Bytes that are read straight to where they stay cost so much less than others: the most that a turn reads is 1 MiB.
+const LONG_READ_SHARE: usize = 16;
+
 pub(crate) struct Reading {
     inbound: Inbound,
     /// Bytes that were read and come after the last event, from `unread_at` on.
     unread: Vec<u8>,
     unread_at: usize,
+    /// Whether the last read filled all the space it was given: there is more.
+    flows: bool,
     budget: Budget,
     /// Bytes of messages that nobody wanted.
     discarded: usize,
@@ -71,6 +76,7 @@ impl Reading {
             inbound,
             unread: read_ahead,
             unread_at: 0,
+            flows: false,
             budget: Budget::default(),
             discarded: 0,
             keepalive: None,
@@ -133,38 +139,68 @@ impl Reading {
                     shared.drive_uncorked(slot);
                     return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Protocol(error))));
                 }
-                Parsed::Yield => {
+                Parsed::NeedMore if !self.budget.is_spent() => {}
+                Parsed::NeedMore | Parsed::Yield => {
                     self.budget = Budget::default();
                     shared.drive_uncorked(slot);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Parsed::NeedMore => {}
             }
             shared.register(slot, cx);
-            let mut scratch = Scratch::borrow();
-            let read = shared.poll_read(scratch.space());
-            parsed = match read {
-                Poll::Ready(ReadOutcome::Bytes(count)) => {
-                    if let Some(keepalive) = &mut self.keepalive {
-                        keepalive.heard(shared.timer().now());
+            parsed = match self.poll_read(shared, data.as_deref_mut()) {
+                Poll::Ready(Ok(parsed)) => parsed,
+                Poll::Ready(Err(end)) => {
+                    if end == ReadEnd::OfStream {
+                        shared.stream_ended(!self.inbound.is_between_messages(), slot);
                     }
-                    let mut input = scratch.filled(count);
-                    let parsed = self.parse(shared, &mut input, data.as_deref_mut());
-                    // Never more than one read brings.
-                    self.unread.reserve_exact(input.len());
-                    self.unread.extend_from_slice(input);
-                    parsed
-                }
-                Poll::Ready(ReadOutcome::EndOfStream) => {
-                    shared.stream_ended(!self.inbound.is_between_messages(), slot);
-                    return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Closing)));
-                }
-                Poll::Ready(ReadOutcome::Over) => {
                     return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Closing)));
                 }
                 Poll::Pending => return self.wait(shared, slot, cx),
             }
+        }
+    }
+
+    /// Reads once, and sees what that comes to: into the thread's buffer, or, if more of a long payload is known to be there, straight
+    /// to where it stays.
+    fn poll_read<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        data: Option<&mut Vec<u8>>,
+    ) -> Poll<Result<Parsed, ReadEnd>> {
+        if self.flows {
+            let read = self.inbound.read_long(|space| {
+                let read = shared.poll_read(space);
+                let count = if let Poll::Ready(Ok(count)) = read { count } else { 0 };
+                (count, (read, space.len()))
+            });
+            if let Some((read, len)) = read {
+                self.flows = matches!(read, Poll::Ready(Ok(count)) if count == len);
+                let count = std::task::ready!(read)?;
+                self.heard(shared);
+                let parsed = self.parse(shared, &mut &[][..], data);
+                self.budget.spend(count / LONG_READ_SHARE);
+                return Poll::Ready(Ok(parsed));
+            }
+        }
+        let mut scratch = Scratch::borrow();
+        let space = scratch.space();
+        let len = space.len();
+        let count = std::task::ready!(shared.poll_read(space))?;
+        self.flows = count == len;
+        self.heard(shared);
+        let mut input = scratch.filled(count);
+        let parsed = self.parse(shared, &mut input, data);
+        // Never more than one read brings.
+        self.unread.reserve_exact(input.len());
+        self.unread.extend_from_slice(input);
+        Poll::Ready(Ok(parsed))
+    }
+
+    /// Whatever comes is a sign of life.
+    fn heard<T: AsyncRead + AsyncWrite + Unpin>(&mut self, shared: &Shared<T>) {
+        if let Some(keepalive) = &mut self.keepalive {
+            keepalive.heard(shared.timer().now());
         }
     }
 
