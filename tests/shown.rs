@@ -144,13 +144,10 @@ fn debug_tells_what_a_thing_is_and_nothing_of_what_was_said() {
     keeps_quiet(&format!("{receiver:?}"), "Receiver");
     // The other half knows the same connection.
     assert_eq!((sender.role(), receiver.role()), (Role::Client, Role::Client));
-    keeps_quiet(
-        &format!(
-            "{:?}",
-            Client::with_timer(Cursor::new(Vec::<u8>::new()), "a", "/path?token=secret", NoTimer)
-        ),
-        "Client",
-    );
+    let client = Client::with_timer(Cursor::new(Vec::<u8>::new()), "a", "/path?token=secret", NoTimer);
+    let shown = format!("{client:?}");
+    keeps_quiet(&shown, "Client");
+    assert!(shown.contains("/path"), "{shown}");
     keeps_quiet(&format!("{:?}", Server::with_timer(Cursor::new(b"secret".to_vec()), NoTimer)), "Server");
     assert_eq!(format!("{AsyncIoTimer:?}"), "AsyncIoTimer");
     let (writer, mut reader) = new_shared();
@@ -189,6 +186,12 @@ fn what_is_the_default_is_what_new_makes() {
     assert_eq!(format!("{:?}", Config::default()), format!("{:?}", Config::new()));
     #[cfg(feature = "deflate")]
     assert_eq!(unsync_websocket::Deflate::default(), unsync_websocket::Deflate::new());
+}
+
+#[test]
+fn an_encoded_frame_shows_the_bytes_that_a_server_sends() {
+    assert_eq!(EncodedFrame::text("hi").as_bytes(), b"\x81\x02hi");
+    assert_eq!(EncodedFrame::binary(&[7; 126]).as_bytes()[..4], [0x82, 126, 0, 126]);
 }
 
 #[test]
