@@ -1,23 +1,24 @@
 #!/bin/sh
-# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|idle|claim] [--quick] [--peers] [--only NAME,..]
-# Without a name: those that the gate runs.
+# Runs a benchmark, and prints its table in Markdown: benches/run.sh [codec|echo|deflate|fanout|idle|claim] [--quick] [--peers] [--only NAME,..] [--rows TEXT,..]
+# Without a name: those that the gate runs. Tables and plots stay in the folder of the built programs.
 set -eu
 cd "$(dirname "$0")"
 
-quick= features= only= what=
+quick= features= only= rows= what=
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=--quick ;;
         --peers) features="$features --features peers" ;;
         --only) only="--only $2"; shift ;;
-        codec | echo | deflate | idle) what="$what $1" ;;
+        --rows) rows=$2; shift ;;
+        codec | echo | deflate | fanout | idle) what="$what $1" ;;
         claim) what="$what $1" features="$features --features claim" ;;
         *) sed -n '2,3s/^# //p' "$0"; exit 2 ;;
     esac
     shift
 done
 
-# Node's `ws` takes part when it can be had.
+# Node's `ws` and Bun take part when they can be had.
 node() {
     if command -v npm >/dev/null && [ ! -d "$1/node_modules" ]; then
         # shellcheck disable=SC2086
@@ -35,9 +36,13 @@ bin=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":
 last=$(($(nproc --all) - 1))
 for name in ${what:-codec echo}; do
     printf '\n%s\n\n' "## $name"
+    program=load
+    [ "$name" != codec ] || program=
+    # shellcheck disable=SC2086
+    taskset -c "$last" "$bin/${program:-codec}" ${program:+"$name"} $quick $only ${rows:+--rows "$rows"} >"$bin/$name.md" ||
+        { cat "$bin/$name.md"; exit 1; }
+    cat "$bin/$name.md"
     case $name in
-        codec) "$bin/codec" $quick ;;
-        # shellcheck disable=SC2086
-        *) taskset -c "$last" "$bin/load" "$name" $quick $only ;;
+        codec | echo) "$bin/plot" <"$bin/$name.md" >"$bin/$name.svg"; echo "$bin/$name.svg has the plot" >&2 ;;
     esac
 done

@@ -43,7 +43,7 @@ use std::task::{Context, Poll, Waker};
 /// Bytes that [`new_shared`] holds at most: as the outbox of a connection.
 const DEFAULT_CAPACITY: usize = 64 << 10;
 
-/// Buffers up to this size are kept when the ring falls empty (the same mark as a connection's).
+/// Buffers up to this size are kept when the ring falls empty.
 const KEEP: usize = 4 << 10;
 
 /// A ring of 64 KiB: the two halves of a buffer shared within one thread.

@@ -18,6 +18,7 @@ mod kit;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use ends::agree::Stream;
 use ends::talk::Talk;
@@ -380,19 +381,21 @@ fn the_tenth_member_of_a_room_costs_no_compression() {
     let members: Vec<Socket> = (0..10).map(|_| socket(Role::Server, Deflate::new())).collect();
     members[0].sender.queue_handle().queue(&frame).unwrap();
     let first = written(&members[0]);
-    let start = std::time::Instant::now();
-    for _ in 0..100 {
-        let fresh = EncodedFrame::binary(&json(3, 8000));
-        socket(Role::Server, Deflate::new()).sender.queue_handle().queue(&fresh).unwrap();
-    }
-    let compressing = start.elapsed() / 100;
-    let start = std::time::Instant::now();
-    for member in &members[1..] {
-        member.sender.queue_handle().queue(&frame).unwrap();
-        assert_eq!(written(member), first);
-    }
-    let sharing = start.elapsed() / 9;
-    assert!(sharing * 4 < compressing, "{sharing:?} a member, {compressing:?} to compress");
+    // The quickest of nine, for somebody else may have the processor meanwhile.
+    let quickest = |queue: &dyn Fn(&Socket)| {
+        let time = |member| {
+            let start = Instant::now();
+            queue(member);
+            start.elapsed()
+        };
+        members[1..].iter().map(time).min().unwrap()
+    };
+    let sharing = quickest(&|member| member.sender.queue_handle().queue(&frame).unwrap());
+    assert!(members[1..].iter().all(|member| written(member) == first));
+    let fresh = || EncodedFrame::binary(&json(3, 8000));
+    let compressing = quickest(&|member| member.sender.queue_handle().queue(&fresh()).unwrap());
+    let making = quickest(&|_| drop(fresh()));
+    assert!(sharing * 4 < compressing - making, "{sharing:?} a member, {compressing:?} to compress");
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod wire;
 
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::Pin;
@@ -50,6 +51,19 @@ fn variants(file: &str, name: &str) -> Vec<String> {
     let lines = body.lines().filter_map(|line| line.strip_prefix("    "));
     let names = lines.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
     names.map(|line| line.split([' ', '(', ',']).next().unwrap().to_owned()).collect()
+}
+
+/// A server that answers whatever comes, be it TLS, with a page.
+fn plain_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Without TLS nobody comes; then it goes with the process.
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _ = io::Read::read_to_end(&mut stream, &mut Vec::new());
+    });
+    address
 }
 
 /// The variant that a value is.
@@ -373,7 +387,7 @@ fn every_error_of_a_handshake() {
         ("InvalidHost", built(|client| client, "a/b", "/")),
         ("InvalidTarget", built(|client| client, "a", "chat")),
         ("InvalidUrl", open("http://a", Duration::from_secs(1))),
-        ("Tls", open("wss://a", Duration::from_secs(1))),
+        ("Tls", open(&format!("wss://{}", plain_server()), Duration::from_secs(5))),
         ("InvalidStatus", {
             let server = Server::with_timer(Wire::of(&upgrade("/", "")).0, NoTimer);
             block_on(block_on(server.receive_request()).unwrap().reject(99).into_future()).unwrap_err()

@@ -3,7 +3,7 @@
 #
 #     tests/interop.sh
 #
-# Needs Node.js, Python, a Java development kit and Chromium. Packages are fetched by the versions that stand in
+# Needs Node.js, Python, a Java development kit, Chromium and OpenSSL. Packages are fetched by the versions that stand in
 # tests/interop. What is not installed is skipped, loudly; with CI=true that is a failure. At the end there is a table.
 set -eu
 cd "$(dirname "$0")/.."
@@ -68,7 +68,8 @@ client() {
 # Runs `client --check` on a server, whose first line is `== NAME | VERSION`: server NAME COMMAND..
 server() {
     : >"$work/check.out"
-    if start "$@" && "$ours" --check "$url" >"$work/check.out" 2>&1; then
+    # shellcheck disable=SC2086
+    if start "$@" && "$ours" --check ${authority:+--authority "$authority"} "$url" >"$work/check.out" 2>&1; then
         checks=$(grep -c '^ok' "$work/check.out")
         sed -n "s/^== \(.*\) | \(.*\)$/| \1 | \2 | server | $checks checks |/p" "$work/$1.out" >>"$table"
         sed "s/^/$1: /" "$work/check.out"
@@ -79,13 +80,13 @@ server() {
     fi
 }
 
-# What `client` shows and how it ends: expect CODE TEXT COMMAND..
+# What `client` shows and how it ends, if nothing is typed: expect CODE TEXT COMMAND..
 expect() {
     code=$1
     text=$2
     shift 2
     got=0
-    "$@" >"$work/client.out" 2>&1 </dev/null || got=$?
+    "$@" >"$work/client.out" 2>&1 || got=$?
     if [ "$got" != "$code" ] || ! grep -qF "$text" "$work/client.out"; then
         echo "exit code $code and \"$text\" were expected of $*, and came $got:" >&2
         cat "$work/client.out" >&2
@@ -95,7 +96,7 @@ expect() {
     fi
 }
 
-cargo build --quiet --release --features deflate --example echo_server --example client
+cargo build --quiet --release --features deflate,rustls --example echo_server --example client
 echo_server=$target/release/examples/echo_server
 ours=$target/release/examples/client
 
@@ -186,6 +187,19 @@ if [ -n "$has_python" ]; then
     done
 fi
 
+# Over TLS, with a certificate of an authority that is made for it.
+authority=$work/authority.pem
+if [ -n "$has_node" ] && have openssl; then
+    make="openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    $make -keyout "$work/authority.key" -out "$authority" -subj /CN=authority 2>/dev/null
+    $make -CA "$authority" -CAkey "$work/authority.key" -keyout "$work/server.key" -out "$work/server.pem" -subj /CN=server \
+        -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=CA:FALSE 2>/dev/null
+    server ws_tls node tests/interop/server.mjs "$work/server.pem" "$work/server.key"
+    expect 3 "UnknownIssuer" "$ours" "$url"
+else
+    skip "ws, over TLS" "no Node.js, or no openssl"
+fi
+
 # The client's other faces.
 printf 'hello\nworld\n' >"$work/typed"
 if printf 'hello\nworld' | "$ours" "$echo_url" 2>/dev/null | cmp - "$work/typed"; then
@@ -193,10 +207,41 @@ if printf 'hello\nworld' | "$ours" "$echo_url" 2>/dev/null | cmp - "$work/typed"
 else
     status=1
 fi
+exec </dev/null
 expect 2 "usage:" "$ours" --nonsense
+expect 3 "may not be sent" "$ours" --header "X: a$(printf '\r\n')Cookie: b" "$echo_url"
+expect 3 "\"a b\" cannot be offered" "$ours" --subprotocol "a b" "$echo_url"
+printf '%s\n' "12345678901" >"$work/long"
+expect 5 "frame of 11 bytes, 10 are allowed" "$ours" --max-message 10 "$echo_url" <"$work/long"
+start choosy "$echo_server" 127.0.0.1:0 --origin http://a.example
+expect 0 closed "$ours" --header "Origin: http://a.example" "$url/"
+expect 3 "status 403" "$ours" --header "Origin: http://b.example" "$url/"
+
+# With a Ping each second, until Ctrl-C: its Pong is shown, and the connection is closed in order.
+mkfifo "$work/keys" 2>/dev/null || true
+"$ours" --ping "$echo_url" <"$work/keys" >"$work/ping.out" 2>&1 &
+pid=$!
+started="$started $pid"
+exec 9>"$work/keys"
+for _ in $(seq 100); do
+    if grep -q '^pong after [0-9.]* ms$' "$work/ping.out"; then break; fi
+    sleep 0.1
+done
+kill -INT "$pid"
+got=0
+wait "$pid" || got=$?
+exec 9>&-
+if [ "$got" = 0 ] && grep -q '^pong after' "$work/ping.out" && [ "$(tail -n 1 "$work/ping.out")" = closed ]; then
+    echo "client: --ping until Ctrl-C: ok"
+else
+    echo "client --ping ended with $got:" >&2
+    cat "$work/ping.out" >&2
+    status=1
+fi
 expect 3 "TLS" "$ours" "wss://${echo_url#ws://}"
 if [ -n "$has_node" ]; then
     expect 0 closed "$ours" "$node_url"
+    expect 0 "connected, speaking chat" "$ours" --subprotocol chat --subprotocol other "$node_url"
     expect 0 closed "$ours" --echo "${node_url}drive"
     expect 1 "FAILED text" "$ours" --check "${node_url}bye"
     expect 4 "closed the connection with 4321" "$ours" "${node_url}bye"

@@ -489,15 +489,15 @@ fn endless_request(piece: &'static [u8]) -> (HandshakeError, isize, u64) {
 }
 
 #[test]
-fn a_head_without_end_costs_26_kib() {
+fn a_head_without_end_costs_27_kib() {
     for piece in [&b"x"[..], b"X: y\r\n", b"a:\r\n", b"Cookie: a=b; c=d; e=f; g=h\r\n"] {
         let (error, peak, said) = endless_request(piece);
         println!("{}..: {error}; heap at most {peak}, {said} bytes read", piece.escape_ascii());
         let is_limit =
             matches!(error, HandshakeError::HeadTooLong { .. } | HandshakeError::TooManyHeaders { .. });
         assert!(is_limit, "{error:?}");
-        // While its buffer grows for the last time, from 8 KiB to 16.
-        assert!(peak <= 26 * KIB, "{peak} bytes");
+        // While its buffer grows for the last time, from 8 KiB to 16; and the future, which is boxed.
+        assert!(peak <= 27 * KIB, "{peak} bytes");
         // What comes behind the answer is drained, within a limit.
         assert!(said <= 2 << 20, "{said} bytes");
     }

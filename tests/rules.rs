@@ -436,15 +436,16 @@ fn a_room_that_never_stops_queueing_does_not_keep_a_large_send_waiting() {
 
 #[test]
 fn a_peer_with_everything_buffered_does_not_keep_other_tasks_from_running() {
-    let floods: [(&str, Vec<u8>); 4] = [
-        ("messages", text("x").repeat(100_000)),
-        ("pings", masked(0x89, b"").repeat(100_000)),
-        ("empty fragments", [masked(0x01, b""), masked(0x00, b"").repeat(100_000)].concat()),
-        ("one large message", masked(0x82, &vec![0; 4 << 20])),
+    // The least number of turns that each takes; a long payload is read a mebibyte a turn, for there is nothing to do with it.
+    let floods: [(&str, Vec<u8>, usize); 4] = [
+        ("messages", text("x").repeat(100_000), 1_400),
+        ("pings", masked(0x89, b"").repeat(100_000), 1_400),
+        ("empty fragments", [masked(0x01, b""), masked(0x00, b"").repeat(100_000)].concat(), 1_400),
+        ("one large message", masked(0x82, &vec![0; 64 << 20]), 60),
     ];
-    for (name, flood) in floods {
+    for (name, flood, least) in floods {
         let (script, mut websocket) =
-            connect(Role::Server, Config::new().max_message(8 << 20).max_fragments(u32::MAX));
+            connect(Role::Server, Config::new().max_message(64 << 20).max_fragments(u32::MAX));
         script.forget.set(true);
         script.say(&flood);
         let (hand, messages, mut turns) = (Hand::new(), Cell::new(0), 0);
@@ -462,7 +463,7 @@ fn a_peer_with_everything_buffered_does_not_keep_other_tasks_from_running() {
             assert!(messages.get() - before <= 64, "{name}: at most 64 in one turn");
             assert!(turns < 200_000, "{name}: it makes progress");
         }
-        assert!(turns >= 60, "{name}: other tasks had {turns} turns");
+        assert!(turns >= least, "{name}: other tasks had {turns} turns");
         assert!(hand.wakes() >= turns - 1, "{name}: it asks for its next turn itself");
     }
 }

@@ -74,7 +74,8 @@ fn the_stream_s_own_error_comes_out_of_a_handshake_as_it_was() {
     let error = HandshakeError::from(broken());
     assert_eq!(error.source().unwrap().to_string(), "cut");
     assert_eq!(io::Error::from(error).to_string(), "cut");
-    assert!(HandshakeError::Tls.source().is_none());
+    assert_eq!(HandshakeError::Tls(broken()).source().unwrap().to_string(), "cut");
+    assert!(HandshakeError::ConnectTimeout.source().is_none());
     assert_eq!(HandshakeError::NoRandomness.to_string(), "the operating system gives no randomness");
     assert_eq!(HandshakeError::NoRandomness.io_kind(), ErrorKind::Other);
     let nowhere = HandshakeError::ForeignOrigin { origin: None };
@@ -148,6 +149,12 @@ fn debug_tells_what_a_thing_is_and_nothing_of_what_was_said() {
     let shown = format!("{client:?}");
     keeps_quiet(&shown, "Client");
     assert!(shown.contains("/path"), "{shown}");
+    // Nor where the target is no target.
+    let stream = Cursor::new(Vec::<u8>::new());
+    let faulty = Client::with_timer(stream, "a", "/pa th?token=secret", NoTimer);
+    keeps_quiet(&format!("{faulty:?}"), "Client");
+    let error = block_on(faulty.connect()).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "\"/pa th\" is no path with an optional query");
     keeps_quiet(&format!("{:?}", Server::with_timer(Cursor::new(b"secret".to_vec()), NoTimer)), "Server");
     assert_eq!(format!("{AsyncIoTimer:?}"), "AsyncIoTimer");
     let (writer, mut reader) = new_shared();

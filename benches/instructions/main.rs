@@ -1,9 +1,14 @@
-//! Does one thing so many times, in memory: `instructions WHAT COUNT`. For `run.sh`, which counts the instructions.
+//! Does one thing so many times, in memory: `instructions WHAT COUNT [LIBRARY]`. For `run.sh`, which counts the instructions.
 
+#[cfg(feature = "peers")]
+mod peers;
+
+use std::cell::Cell;
 use std::future::Future;
 use std::hint::black_box;
 use std::io;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -17,25 +22,41 @@ struct Loop {
     /// Waits after each stretch, once.
     pauses: bool,
     paused: bool,
+    /// Bytes.
+    written: Rc<Cell<usize>>,
 }
 
-impl AsyncRead for Loop {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+impl Loop {
+    fn new(frames: Vec<u8>, pauses: bool) -> Self {
+        Self { frames, at: 0, pauses, paused: false, written: Rc::default() }
+    }
+
+    fn next(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<&[u8]> {
         if self.pauses && self.at == 0 && !self.paused {
             self.paused = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         self.paused = false;
-        let len = buf.len().min(self.frames.len() - self.at);
-        buf[..len].copy_from_slice(&self.frames[self.at..self.at + len]);
-        self.at = (self.at + len) % self.frames.len();
-        Poll::Ready(Ok(len))
+        let bytes = &self.frames[self.at..];
+        let bytes = &bytes[..bytes.len().min(most)];
+        self.at = (self.at + bytes.len()) % self.frames.len();
+        Poll::Ready(bytes)
+    }
+}
+
+impl AsyncRead for Loop {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.next(cx, buf.len()).map(|bytes| {
+            buf[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        })
     }
 }
 
 impl AsyncWrite for Loop {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.written.set(self.written.get() + buf.len());
         Poll::Ready(Ok(black_box(buf).len()))
     }
 
@@ -44,7 +65,9 @@ impl AsyncWrite for Loop {
         _: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(black_box(bufs).iter().map(|buf| buf.len()).sum()))
+        let len = black_box(bufs).iter().map(|buf| buf.len()).sum();
+        self.written.set(self.written.get() + len);
+        Poll::Ready(Ok(len))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -73,13 +96,7 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn websocket(role: Role, frames: Vec<u8>, pauses: bool) -> WebSocket<Loop> {
-    WebSocket::with_timer(
-        Loop { frames, at: 0, pauses, paused: false },
-        role,
-        Config::new(),
-        Vec::new(),
-        NoTimer,
-    )
+    WebSocket::with_timer(Loop::new(frames, pauses), role, Config::new(), Vec::new(), NoTimer)
 }
 
 /// Runs a future that only ever yields to be polled again.
@@ -106,8 +123,17 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let what = arguments.next().expect("what to do");
     let count = arguments.next().expect("how often").parse().expect("a number");
+    let library = arguments.next();
     let many = |first, size: usize| masked(first, &vec![b'a'; size]).repeat((65536 / (size + 14)).max(1));
     let one = |first, size: usize| masked(first, &vec![b'a'; size]);
+    if let Some(library) = library {
+        #[cfg(feature = "peers")]
+        peers::run(&library, &what, count);
+        #[cfg(not(feature = "peers"))]
+        panic!("{library}: the peers are not built");
+        #[cfg(feature = "peers")]
+        return;
+    }
     spin(async {
         match &*what {
             "receive 16 B" => receive(websocket(Role::Server, many(0x82, 16), false), count, 16).await,

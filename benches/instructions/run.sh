@@ -1,21 +1,37 @@
 #!/usr/bin/env bash
-# Counts instructions a message, which are the same on a busy machine: benches/instructions/run.sh [--check | WHAT..]
+# Counts instructions a message, which are the same on a busy machine: benches/instructions/run.sh [--check | --peers | WHAT..]
 # --check compares with counts.md, and fails if a message has become dearer by more than a twentieth.
+# --peers builds other libraries, and prints the table of peers.md.
 set -euo pipefail
 cd "$(dirname "$0")"
 command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 2; }
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-../../target/benches}
-cargo build --quiet --release
+features=
+[ "${1:-}" != --peers ] || features="--features peers"
+# shellcheck disable=SC2086
+cargo build --quiet --release $features
 program=$CARGO_TARGET_DIR/release/instructions
 
 total() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" "$2" 2>&1 | sed -n 's/.*Collected : *//p'
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$@" 2>&1 | sed -n 's/.*Collected : *//p'
 }
 
-# What each of many costs beyond a few, so that the start does not count.
+# What each of many costs beyond a few, so that the start does not count: each WHAT [LIBRARY].
 each() {
-    echo $((($(total "$1" 7000) - $(total "$1" 2000)) / 5000))
+    echo $((($(total "$1" 7000 "${@:2}") - $(total "$1" 2000 "${@:2}")) / 5000))
 }
+
+if [ "${1:-}" = --peers ]; then
+    peers=(fastwebsockets soketto tokio-websockets tungstenite wtx)
+    echo "| | ours$(printf ' | %s' "${peers[@]}") |"
+    echo "|---|---|$(printf -- '---|%.0s' "${peers[@]}")"
+    for what in "receive 16 B" "send 20 B, server" "pong answered, one a read"; do
+        printf '| %s | %s |' "$what" "$(each "$what")"
+        for peer in "${peers[@]}"; do printf ' %s |' "$(each "$what" "$peer")"; done
+        echo
+    done
+    exit
+fi
 
 if [ "${1:-}" != --check ]; then
     if [ $# -eq 0 ]; then

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::chat::Chat;
+use crate::client::Client;
 use crate::histogram::Histogram;
 use crate::script::Script;
 use crate::server::{Server, built_program, node};
@@ -66,7 +67,7 @@ pub fn claim(options: &Options) {
     if !quick {
         slow(&ways);
     }
-    halves(quick);
+    halves(options);
 }
 
 fn ways() -> Vec<Way> {
@@ -268,7 +269,7 @@ fn slow(ways: &[Way]) {
 }
 
 /// The essay's other claim: several threads on one socket give no more than one.
-fn halves(quick: bool) {
+fn halves(options: &Options) {
     let list = built_program("claim-halves").arg("--list").output();
     let names = list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let names: Vec<_> = names.lines().map(str::to_owned).collect();
@@ -277,7 +278,7 @@ fn halves(quick: bool) {
     }
     let row = |connections, in_flight, size| Row { connections, in_flight, size };
     let mut rows = vec![row(1, 1, 20), row(100, 16, 20)];
-    if !quick {
+    if !options.quick {
         rows.extend([row(1, 16, 20), row(100, 1, 20), row(100, 1, 16 << 10)]);
     }
     let start = |name: &String| {
@@ -285,7 +286,10 @@ fn halves(quick: bool) {
         program.arg(name);
         Server::run(name, &program, &Cores::All.list())
     };
-    let rows = measured(rows, &names, quick, start, |row| Script::plain(row.size, row.in_flight));
+    let connect = |port, row: &Row| {
+        Client::connect(port, row.connections, Script::plain(row.size, row.in_flight), row.in_flight)
+    };
+    let rows = measured(rows, &names, options, start, connect);
     println!("\n### An echo, its halves on one thread and on two\n");
     table::print(&names, &rows);
 }

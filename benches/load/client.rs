@@ -10,9 +10,10 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 
+use crate::Load;
 use crate::histogram::Histogram;
 use crate::reader::Reader;
-use crate::script::Script;
+use crate::script::{Returned, Script};
 
 /// The sample key and its answer of RFC 6455, section 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -75,11 +76,6 @@ impl Client {
             });
         }
         Ok(Self { epoll, connections, script, in_flight, buffer: vec![0; 256 << 10] })
-    }
-
-    /// Sends batches on all connections for so long, each as soon as the one before it came back whole.
-    pub fn run(&mut self, time: Duration) -> Result<Slice, String> {
-        self.drive(0..self.connections.len(), Some(Instant::now() + time))
     }
 
     /// Sends one batch on each connection, on a hundred at a time.
@@ -149,6 +145,17 @@ impl Client {
         }
         slice.seconds = start.elapsed().as_secs_f64();
         Ok(slice)
+    }
+}
+
+impl Load for Client {
+    /// Sends batches on all connections, each as soon as the one before it came back whole.
+    fn run(&mut self, time: Duration) -> Result<Slice, String> {
+        self.drive(0..self.connections.len(), Some(Instant::now() + time))
+    }
+
+    fn returned(&self) -> Returned {
+        self.script.returned
     }
 }
 

@@ -3,20 +3,20 @@
 use crate::Options;
 use crate::client::Client;
 use crate::script::Script;
-use crate::server::{Name, Server};
+use crate::server::{Job, Name, Server};
 
 /// Anonymous memory of the server, less that before the first connection, divided by the connections.
 pub fn idle(options: &Options) {
-    let count = if options.quick { 2_000 } else { 9_000 };
+    let count = if options.quick { 2_000 } else { 10_000 };
     println!("Bytes of anonymous memory for each of {count} idle connections\n");
     println!(
         "| | after the handshake | after an echo of 20 B | after an echo of 16 KiB |\n|---|---|---|---|"
     );
-    let (plain, deflate) = (options.names(None), options.names(Some("default")));
+    let (plain, deflate) = (options.names(Job::Echo), options.names(Job::Deflate("default")));
     for name in plain.iter().chain(&deflate) {
-        let title = match name.deflate {
-            None => name.title(),
-            Some(_) => format!("{}, deflate", name.title()),
+        let title = match name.job {
+            Job::Deflate(_) => format!("{}, deflate", name.title()),
+            _ => name.title(),
         };
         match measure(name, count) {
             Ok([connected, small, large]) => println!("| {title} | {connected} | {small} | {large} |"),
@@ -28,10 +28,10 @@ pub fn idle(options: &Options) {
 }
 
 fn measure(name: &Name, count: usize) -> Result<[u64; 3], String> {
-    let script = |size| match name.deflate {
-        None => Script::plain(size, 1),
+    let script = |size: usize| match name.job {
         // The smallest of these texts is no smaller than its first name.
-        Some(_) => Script::json(size.max(64)),
+        Job::Deflate(_) => Script::json(size.max(64)),
+        _ => Script::plain(size, 1),
     };
     let server = Server::start(name)?;
     let before = server.memory();

@@ -5,20 +5,42 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Which one, and how it is asked to compress.
+const NODE: &str = "ws (Node)";
+const BUN: &str = "Bun";
+
+/// Which one, and what it is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Name {
     pub server: String,
-    /// `None`: not. `Some("default")`: at the level it has by default.
-    pub deflate: Option<&'static str>,
+    pub job: Job,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Job {
+    Echo,
+    /// An echo that compresses at this level, "default" or a number.
+    Deflate(&'static str),
+    /// What one says, all are sent.
+    Fanout,
+}
+
+impl Job {
+    /// As the servers know it.
+    const fn argument(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Deflate(level) => level,
+            Self::Fanout => "fanout",
+        }
+    }
 }
 
 impl Name {
     /// As the tables have it.
     pub fn title(&self) -> String {
-        match self.deflate {
-            None | Some("default") => self.server.clone(),
-            Some(level) => format!("{}, level {level}", self.server),
+        match self.job {
+            Job::Echo | Job::Fanout | Job::Deflate("default") => self.server.clone(),
+            Job::Deflate(level) => format!("{}, level {level}", self.server),
         }
     }
 }
@@ -31,14 +53,16 @@ pub struct Server {
 
 impl Server {
     pub fn start(name: &Name) -> Result<Self, String> {
-        let mut command = if name.server == "ws (Node)" {
-            node("ws/server.mjs")
-        } else {
-            let mut command = built_program("server");
-            command.arg(&name.server);
-            command
+        let mut command = match name.server.as_str() {
+            NODE => node("ws/server.mjs"),
+            BUN => bun(),
+            server => {
+                let mut command = built_program("server");
+                command.arg(server);
+                command
+            }
         };
-        command.args(name.deflate);
+        command.arg(name.job.argument());
         Self::run(&name.server, &command, "0")
     }
 
@@ -72,6 +96,10 @@ impl Server {
         nanoseconds.sum::<u64>() as f64 / 1e9
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Bytes of its anonymous memory.
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
@@ -99,17 +127,22 @@ pub fn node(path: &str) -> Command {
     command
 }
 
-/// The servers that were built, and `ws` if it is installed; with `deflate`, only those that can compress.
-pub fn built(deflate: bool) -> Vec<String> {
-    let mut command = built_program("server");
-    command.arg("--list");
-    if deflate {
-        command.arg("deflate");
-    }
-    let output = command.output().expect("the servers are built");
+fn bun() -> Command {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("ws");
+    let mut command = Command::new(here.join("node_modules/.bin/bun"));
+    command.arg(here.join("bun.mjs"));
+    command
+}
+
+/// The servers that were built and can do this, and those of JavaScript that are installed.
+pub fn built(job: Job) -> Vec<String> {
+    let output =
+        built_program("server").args(["--list", job.argument()]).output().expect("the servers are built");
     let mut names: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
-    if fs::exists(concat!(env!("CARGO_MANIFEST_DIR"), "/ws/node_modules/ws")).unwrap_or(false) {
-        names.push("ws (Node)".to_owned());
+    for (name, path) in [(NODE, "ws/node_modules/ws"), (BUN, "ws/node_modules/.bin/bun")] {
+        if Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists() {
+            names.push(name.to_owned());
+        }
     }
     names
 }

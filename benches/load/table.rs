@@ -35,19 +35,20 @@ pub fn print(titles: &[String], rows: &[(Row, Vec<Cell>)]) {
     }
     println!("\nThe same, in full\n");
     println!(
-        "| bytes, connections, in flight | server | CPU us a message | messages a second | p50 us | p99 us | p99.9 us |"
+        "| bytes, connections, in flight | server | CPU us a message | messages a second | p50 us | p99 us | p99.9 us | system calls a message |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for (row, cells) in rows {
         for (title, cell) in titles.iter().zip(cells) {
             print!("| {}, {}, {} | {} |", row.size, row.connections, row.in_flight, title);
             if let Some(failure) = &cell.failure {
-                println!(" failed: {} |||||", failure.trim().lines().next().unwrap_or_default());
+                println!(" failed: {} ||||||", failure.trim().lines().next().unwrap_or_default());
                 continue;
             }
             let (cpu, rate) = (median(cell, |round| round.0) * 1e6, median(cell, |round| round.1));
             let at = |share| cell.latency.quantile(share);
-            println!(" {cpu:.2} | {rate:.0} | {:.0} | {:.0} | {:.0} |", at(0.5), at(0.99), at(0.999));
+            print!(" {cpu:.2} | {rate:.0} | {:.0} | {:.0} | {:.0} |", at(0.5), at(0.99), at(0.999));
+            cell.syscalls.map_or_else(|| println!(" |"), |count| println!(" {count:.2} |"));
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Echo servers, to be measured: `server NAME [LEVEL]` serves on one thread, and prints its port. With a level ("default" or a
-//! number), it agrees on permessage-deflate without context takeover. `server --list [deflate]` says which there are.
+//! Servers, to be measured: `server NAME JOB` serves on one thread, and prints its port. `server --list JOB` says which there are for that
+//! job: `echo`; `fanout`, where what one connection sends is sent to all; or a level ("default" or a number), an echo that agrees on
+//! permessage-deflate without context takeover.
 //!
 //! Each is written the way its own documentation does it, without care for the odd: the load is known to be well-behaved.
 
@@ -7,12 +8,56 @@ mod ours;
 #[cfg(feature = "peers")]
 mod peers;
 mod raw;
+#[cfg(feature = "peers")]
+mod rooms;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::rc::Rc;
 
-/// Its name, whether it can compress, and how to run it.
-type Server = (&'static str, bool, fn(TcpListener, Option<Level>));
+struct Server {
+    name: &'static str,
+    echo: fn(TcpListener, Option<Level>),
+    /// Whether its echo can compress.
+    deflates: bool,
+    fanout: Option<fn(TcpListener)>,
+}
+
+impl Server {
+    const fn new(name: &'static str, echo: fn(TcpListener, Option<Level>)) -> Self {
+        Self { name, echo, deflates: false, fanout: None }
+    }
+
+    const fn deflates(self) -> Self {
+        Self { deflates: true, ..self }
+    }
+
+    const fn fanout(self, fanout: fn(TcpListener)) -> Self {
+        Self { fanout: Some(fanout), ..self }
+    }
+
+    const fn can(&self, job: &Job) -> bool {
+        match job {
+            Job::Echo(level) => level.is_none() || self.deflates,
+            Job::Fanout => self.fanout.is_some(),
+        }
+    }
+}
+
+/// What to do with connections.
+enum Job {
+    Echo(Option<Level>),
+    Fanout,
+}
+
+impl Job {
+    fn new(argument: &str) -> Self {
+        match argument {
+            "echo" => Self::Echo(None),
+            "fanout" => Self::Fanout,
+            level => Self::Echo(Some(level.parse().map_or(Level::Default, Level::Of))),
+        }
+    }
+}
 
 /// How hard to compress.
 #[derive(Clone, Copy, PartialEq)]
@@ -22,47 +67,50 @@ enum Level {
 }
 
 const SERVERS: &[Server] = &[
-    ("raw", false, raw::serve),
-    ("ours (async-io)", true, ours::on_async_io),
-    ("ours (local)", true, ours::on_local),
-    ("ours (tokio)", true, ours::on_tokio),
+    Server::new("raw", raw::echo).fanout(raw::fanout),
+    Server::new("ours (async-io)", ours::echo_on_async_io).deflates().fanout(ours::fanout_on_async_io),
+    Server::new("ours (local)", ours::echo_on_local).deflates().fanout(ours::fanout_on_local),
+    Server::new("ours (tokio)", ours::echo_on_tokio).deflates().fanout(ours::fanout_on_tokio),
     #[cfg(feature = "peers")]
-    ("fastwebsockets", false, peers::fastwebsockets::serve),
+    Server::new("fastwebsockets", peers::fastwebsockets::serve).fanout(rooms::fastwebsockets::serve),
     #[cfg(feature = "peers")]
-    ("soketto", false, peers::soketto::serve),
+    Server::new("soketto", peers::soketto::serve).fanout(rooms::soketto::serve),
     #[cfg(feature = "peers")]
-    ("sockudo-ws", true, peers::sockudo::serve),
+    Server::new("sockudo-ws", peers::sockudo::serve).deflates(),
     #[cfg(feature = "peers")]
-    ("tokio-tungstenite", false, peers::tungstenite::serve),
+    Server::new("tokio-tungstenite", peers::tungstenite::serve).fanout(rooms::tungstenite::serve),
     #[cfg(feature = "peers")]
-    ("tokio-websockets", false, peers::tokio_websockets::serve),
+    Server::new("tokio-websockets", peers::tokio_websockets::serve).fanout(rooms::tokio_websockets::serve),
     #[cfg(feature = "peers")]
-    ("wtx", true, peers::wtx::serve),
+    Server::new("wtx", peers::wtx::serve).deflates(),
     #[cfg(feature = "peers")]
-    ("yawc", true, peers::yawc::serve),
+    Server::new("yawc", peers::yawc::serve).deflates(),
 ];
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let name = arguments.next().unwrap_or_default();
-    let option = arguments.next();
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [name, job] = &arguments[..] else {
+        eprintln!("usage: server NAME|--list echo|fanout|LEVEL");
+        std::process::exit(2);
+    };
+    let job = Job::new(job);
+    let mut able = SERVERS.iter().filter(|server| server.can(&job));
     if name == "--list" {
-        for (name, deflates, _) in SERVERS {
-            if *deflates || option.is_none() {
-                println!("{name}");
-            }
-        }
+        able.for_each(|server| println!("{}", server.name));
         return;
     }
-    let level = option.map(|level| level.parse().map_or(Level::Default, Level::Of));
-    let Some((_, _, serve)) = SERVERS.iter().find(|(known, ..)| *known == name) else {
+    let Some(server) = able.find(|server| server.name == name) else {
         eprintln!("{name}: no such server");
         std::process::exit(2);
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.set_nonblocking(true).expect("a socket can do that");
     println!("{}", listener.local_addr().expect("it is bound").port());
-    serve(listener, level);
+    match (job, server.fanout) {
+        (Job::Echo(level), _) => (server.echo)(listener, level),
+        (Job::Fanout, Some(fanout)) => fanout(listener),
+        (Job::Fanout, None) => {}
+    }
 }
 
 /// Serves each connection in a task of its own, on tokio's runtime for one thread.

@@ -1,13 +1,16 @@
-//! This library, on the runtimes that it has: the echo loop of the documentation, inside `cork`.
+//! This library, on the runtimes that it has: the echo loop of the documentation, inside `cork`, and a room as in its chat.
 
+use std::cell::RefCell;
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 
 use async_executor::LocalExecutor;
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
-use unsync_websocket::local;
-use unsync_websocket::{Config, Deflate, Error, HandshakeError, Incoming, Server};
+use unsync_websocket::{
+    Config, Deflate, EncodedFrame, Error, HandshakeError, Incoming, Message, QueueHandle, Server,
+    TokioStream, WebSocket, local,
+};
 
 use crate::Level;
 
@@ -20,11 +23,13 @@ fn config(level: Option<Level>) -> Config {
     }
 }
 
-async fn echo<T>(server: Server<T>, config: Config) -> Result<Error, HandshakeError>
+async fn echo<T>(
+    accepting: impl Future<Output = Result<WebSocket<T>, HandshakeError>>,
+) -> Result<Error, HandshakeError>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut websocket = server.config(config).accept().await?;
+    let mut websocket = accepting.await?;
     let echo = websocket.cork(async |websocket| {
         loop {
             match websocket.receiver.receive().await {
@@ -41,52 +46,107 @@ where
     Ok(echo.await)
 }
 
-pub fn on_async_io(listener: TcpListener, level: Option<Level>) {
+/// Everybody who is there.
+type Room<T> = Rc<RefCell<Vec<QueueHandle<T>>>>;
+
+/// What comes from one is encoded once, and queued for all.
+async fn fanout<T>(
+    accepting: impl Future<Output = Result<WebSocket<T>, HandshakeError>>,
+    room: Room<T>,
+) -> Result<Error, HandshakeError>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let mut websocket = accepting.await?;
+    room.borrow_mut().push(websocket.sender.queue_handle());
+    let listen = websocket.cork(async |websocket| {
+        loop {
+            let frame = match websocket.receiver.receive().await {
+                Ok(Incoming::Message(Message::Text(text))) => EncodedFrame::text(text),
+                Ok(Incoming::Message(Message::Binary(bytes))) => EncodedFrame::binary(bytes),
+                Ok(_) => continue,
+                Err(error) => break error,
+            };
+            for member in &*room.borrow() {
+                // Who is gone, or too slow, hears no more: the load checks that nobody is.
+                let _ = member.queue(&frame);
+            }
+        }
+    });
+    Ok(listen.await)
+}
+
+pub fn echo_on_async_io(listener: TcpListener, level: Option<Level>) {
+    let config = config(level);
+    on_async_io(listener, async move |stream| {
+        let _ = echo(Server::new(stream).config(config.clone()).accept()).await;
+    });
+}
+
+pub fn fanout_on_async_io(listener: TcpListener) {
+    let room = Room::default();
+    on_async_io(listener, async move |stream| {
+        let _ = fanout(Server::new(stream).accept(), Rc::clone(&room)).await;
+    });
+}
+
+fn on_async_io(listener: TcpListener, serve: impl AsyncFn(Async<TcpStream>) + 'static) {
     let listener = Async::new(listener).expect("it is a socket");
-    let (executor, config) = (Rc::new(LocalExecutor::new()), config(level));
+    let (executor, serve) = (Rc::new(LocalExecutor::new()), Rc::new(serve));
     let accepting = executor.spawn({
         let executor = Rc::clone(&executor);
         async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let config = config.clone();
-                executor.spawn(serve(stream, config)).detach();
+                stream.get_ref().set_nodelay(true).expect("a socket can do that");
+                let serve = Rc::clone(&serve);
+                executor.spawn(async move { serve(stream).await }).detach();
             }
         }
     });
     async_io::block_on(executor.run(accepting));
 }
 
-async fn serve(stream: Async<TcpStream>, config: Config) {
-    if stream.get_ref().set_nodelay(true).is_ok() {
-        let _ = echo(Server::new(stream), config).await;
-    }
+pub fn echo_on_local(listener: TcpListener, level: Option<Level>) {
+    let config = config(level);
+    on_local(listener, async move |stream| {
+        let _ = echo(Server::new(stream).config(config.clone()).accept()).await;
+    });
+}
+
+pub fn fanout_on_local(listener: TcpListener) {
+    let room = Room::default();
+    on_local(listener, async move |stream| {
+        let _ = fanout(Server::new(stream).accept(), Rc::clone(&room)).await;
+    });
 }
 
 /// As [`on_async_io`], with sockets of the thread's own.
-pub fn on_local(listener: TcpListener, level: Option<Level>) {
+fn on_local(listener: TcpListener, serve: impl AsyncFn(local::TcpStream) + 'static) {
     let listener = local::TcpListener::new(listener).expect("it is a socket");
-    let (executor, config) = (Rc::new(LocalExecutor::new()), config(level));
+    let (executor, serve) = (Rc::new(LocalExecutor::new()), Rc::new(serve));
     let accepting = executor.spawn({
         let executor = Rc::clone(&executor);
         async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let config = config.clone();
-                executor.spawn(serve_local(stream, config)).detach();
+                stream.get_ref().set_nodelay(true).expect("a socket can do that");
+                let serve = Rc::clone(&serve);
+                executor.spawn(async move { serve(stream).await }).detach();
             }
         }
     });
     async_io::block_on(local::run(executor.run(accepting))).expect("a poller");
 }
 
-async fn serve_local(stream: local::TcpStream, config: Config) {
-    if stream.get_ref().set_nodelay(true).is_ok() {
-        let _ = echo(Server::new(stream), config).await;
-    }
-}
-
-pub fn on_tokio(listener: TcpListener, level: Option<Level>) {
+pub fn echo_on_tokio(listener: TcpListener, level: Option<Level>) {
     let config = config(level);
     crate::on_tokio(listener, async move |stream| {
-        let _ = echo(Server::on_tokio(stream), config.clone()).await;
+        let _ = echo(Server::on_tokio(stream).config(config.clone()).accept()).await;
+    });
+}
+
+pub fn fanout_on_tokio(listener: TcpListener) {
+    let room: Room<TokioStream<tokio::net::TcpStream>> = Room::default();
+    crate::on_tokio(listener, async move |stream| {
+        let _ = fanout(Server::on_tokio(stream).accept(), Rc::clone(&room)).await;
     });
 }

@@ -142,7 +142,7 @@ pub mod tungstenite {
 
     use futures_util::{SinkExt, StreamExt};
     use tokio::net::TcpStream;
-    use tokio_tungstenite::tungstenite::{Error, Message};
+    use tokio_tungstenite::tungstenite::Error;
 
     use crate::Level;
 
@@ -155,9 +155,9 @@ pub mod tungstenite {
     async fn echo(stream: TcpStream) -> Result<(), Error> {
         let mut websocket = tokio_tungstenite::accept_async(stream).await?;
         while let Some(message) = websocket.next().await {
-            match message? {
-                message @ (Message::Text(_) | Message::Binary(_)) => websocket.send(message).await?,
-                _ => {}
+            let message = message?;
+            if message.is_text() || message.is_binary() {
+                websocket.send(message).await?;
             }
         }
         Ok(())

@@ -22,11 +22,21 @@ struct Connection {
     /// Of the frame that is being read.
     key: [u8; 4],
     remaining: usize,
-    /// What the socket did not take.
+    /// What the socket did not take, and whether we wait for it to take more.
     unsent: Vec<u8>,
+    was_full: bool,
 }
 
-pub fn serve(listener: TcpListener, _: Option<Level>) {
+pub fn echo(listener: TcpListener, _: Option<Level>) {
+    serve(listener, false);
+}
+
+/// What comes from one goes to all.
+pub fn fanout(listener: TcpListener) {
+    serve(listener, true);
+}
+
+fn serve(listener: TcpListener, to_all: bool) {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
     epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN).expect("a new socket");
     // Connections are never many: the numbers of those that are gone are not used again.
@@ -49,17 +59,26 @@ pub fn serve(listener: TcpListener, _: Option<Level>) {
                 connections.push(Some(Connection::new(stream)));
                 continue;
             }
-            let slot = &mut connections[number as usize];
-            let Some(connection) = slot else { continue };
-            let was_full = !connection.unsent.is_empty();
-            let alive = connection.ready(&mut input, &mut output);
-            let is_full = !connection.unsent.is_empty();
-            if alive && was_full != is_full {
-                let flags = if is_full { EventFlags::OUT } else { EventFlags::IN };
-                epoll::modify(&epoll, &connection.stream, event.data, flags).expect("it was added");
+            let number = number as usize;
+            let Some(connection) = &mut connections[number] else { continue };
+            output.clear();
+            if !connection.ready(&mut input, &mut output) {
+                connections[number] = None;
             }
-            if !alive {
-                *slot = None;
+            let everybody = to_all && !output.is_empty();
+            for number in if everybody { 0..connections.len() } else { number..number + 1 } {
+                let Some(connection) = &mut connections[number] else { continue };
+                if !connection.send(&output) {
+                    connections[number] = None;
+                    continue;
+                }
+                let full = !connection.unsent.is_empty();
+                if full != connection.was_full {
+                    connection.was_full = full;
+                    let flags = if full { EventFlags::OUT } else { EventFlags::IN };
+                    let data = EventData::new_u64(number as u64);
+                    epoll::modify(&epoll, &connection.stream, data, flags).expect("it was added");
+                }
             }
         }
     }
@@ -67,10 +86,18 @@ pub fn serve(listener: TcpListener, _: Option<Level>) {
 
 impl Connection {
     const fn new(stream: TcpStream) -> Self {
-        Self { stream, open: false, header: Vec::new(), key: [0; 4], remaining: 0, unsent: Vec::new() }
+        Self {
+            stream,
+            open: false,
+            header: Vec::new(),
+            key: [0; 4],
+            remaining: 0,
+            unsent: Vec::new(),
+            was_full: false,
+        }
     }
 
-    /// False once it is over.
+    /// Takes what is there; the frames of it go to `output`. False once it is over.
     fn ready(&mut self, input: &mut [u8], output: &mut Vec<u8>) -> bool {
         if !self.unsent.is_empty() {
             let unsent = std::mem::take(&mut self.unsent);
@@ -85,9 +112,8 @@ impl Connection {
             self.open = input[..len].ends_with(b"\r\n\r\n");
             return !self.open || self.send(ANSWER);
         }
-        output.clear();
         self.echo(&input[..len], output);
-        self.send(output)
+        true
     }
 
     /// The frames of a client, as a server sends them.
@@ -148,6 +174,10 @@ impl Connection {
     }
 
     fn send(&mut self, bytes: &[u8]) -> bool {
+        if bytes.is_empty() || !self.unsent.is_empty() {
+            self.unsent.extend_from_slice(bytes);
+            return true;
+        }
         match self.stream.write(bytes) {
             Ok(len) => self.unsent.extend_from_slice(&bytes[len..]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.unsent.extend_from_slice(bytes),

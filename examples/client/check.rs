@@ -1,17 +1,16 @@
 //! Tries an echo server: messages of all kinds, Pings, and how it closes.
 
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use async_io::{Async, Timer};
+use async_io::Timer;
 use futures_lite::future::{or, zip};
-use unsync_websocket::{CloseCode, Incoming, Message, WebSocket};
+use unsync_websocket::{ClientStream, CloseCode, Incoming, Message, WebSocket};
 
 use crate::options::Options;
 use crate::{End, connect};
 
 type Failure = Box<dyn std::error::Error>;
-type Connection = WebSocket<Async<TcpStream>>;
+type Connection = WebSocket<ClientStream>;
 
 /// Time for one check.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -14,11 +14,10 @@ mod check;
 mod options;
 mod talk;
 
-use std::net::TcpStream;
 use std::process::ExitCode;
 
-use async_io::{Async, block_on};
-use unsync_websocket::{Client, CloseCode, Config, Error, HandshakeError, Incoming, WebSocket};
+use async_io::block_on;
+use unsync_websocket::{Client, ClientStream, CloseCode, Config, Error, HandshakeError, Incoming, WebSocket};
 
 use options::{Mode, Options};
 
@@ -93,8 +92,8 @@ async fn run(options: &Options) -> End {
 }
 
 /// A connection as the command line says, but for `config`.
-async fn connect(options: &Options, config: Config) -> Result<WebSocket<Async<TcpStream>>, HandshakeError> {
-    let mut client = Client::open(&options.url, config).await?;
+async fn connect(options: &Options, config: Config) -> Result<WebSocket<ClientStream>, HandshakeError> {
+    let mut client = open(options, config).await?;
     for protocol in &options.subprotocols {
         client = client.protocol(protocol);
     }
@@ -107,8 +106,18 @@ async fn connect(options: &Options, config: Config) -> Result<WebSocket<Async<Tc
     client.connect().await
 }
 
+async fn open(options: &Options, config: Config) -> Result<Client<ClientStream>, HandshakeError> {
+    match &options.tls {
+        None => Client::open(&options.url, config).await,
+        #[cfg(feature = "rustls")]
+        Some(tls) => Client::open_with_tls(&options.url, config, tls.clone()).await,
+        #[cfg(not(feature = "rustls"))]
+        Some(tls) => match *tls {},
+    }
+}
+
 /// Sends back all messages until the end.
-async fn echo(mut websocket: WebSocket<Async<TcpStream>>) -> End {
+async fn echo(mut websocket: WebSocket<ClientStream>) -> End {
     // Corked, replies to messages that came together leave together.
     let end = websocket
         .cork(async |websocket| {

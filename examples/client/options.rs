@@ -3,7 +3,7 @@
 use unsync_websocket::Config;
 
 pub(crate) const USAGE: &str = "\
-usage: client [OPTIONS] ws://HOST[:PORT][/PATH][?QUERY]
+usage: client [OPTIONS] ws://HOST[:PORT][/PATH][?QUERY]    (wss:// if built with `--features rustls`)
 
 Sends each line that is typed as a text message, and prints what comes. The end of the input (Ctrl-D) or Ctrl-C
 closes the connection.
@@ -14,6 +14,7 @@ closes the connection.
   --max-message BYTES   the longest message that is taken (default 67108864)
   --deflate             offers compression (built with `--features deflate`)
   --takeover            the same, and lets each message refer to earlier ones
+  --authority FILE      of a wss:// server, takes a certificate of this authority's (PEM), and no other's
   --echo                sends back all messages until the end, instead of talking
   --check               tries whether the server is a proper echo server, instead of talking
   --help                this text
@@ -39,7 +40,14 @@ pub(crate) struct Options {
     /// Limits, and compression if that is wanted.
     pub(crate) config: Config,
     pub(crate) deflate: bool,
+    /// Who is trusted, if not whom Mozilla trusts.
+    pub(crate) tls: Option<Tls>,
 }
+
+#[cfg(feature = "rustls")]
+pub(crate) type Tls = std::sync::Arc<futures_rustls::rustls::ClientConfig>;
+#[cfg(not(feature = "rustls"))]
+pub(crate) type Tls = std::convert::Infallible;
 
 impl Options {
     /// `None` if help is asked for.
@@ -52,6 +60,7 @@ impl Options {
             headers: Vec::new(),
             config: Config::new().max_message(64 << 20),
             deflate: false,
+            tls: None,
         };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -70,6 +79,7 @@ impl Options {
                     options.config = with_deflate(options.config, argument == "--takeover")?;
                     options.deflate = true;
                 }
+                "--authority" => options.tls = Some(trusting(&value()?)?),
                 option if option.starts_with('-') => return Err(format!("there is no option {option}")),
                 url if options.url.is_empty() => options.url = url.to_owned(),
                 more => return Err(format!("one URL is enough: {more}")),
@@ -89,6 +99,23 @@ fn with_deflate(config: Config, takeover: bool) -> Result<Config, String> {
 #[cfg(not(feature = "deflate"))]
 fn with_deflate(_: Config, _: bool) -> Result<Config, String> {
     Err("this client was built without compression; `cargo run --features deflate ..` builds one that has it"
+        .to_owned())
+}
+
+#[cfg(feature = "rustls")]
+fn trusting(file: &str) -> Result<Tls, String> {
+    use futures_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
+    use futures_rustls::rustls::{ClientConfig, RootCertStore};
+
+    let authority = CertificateDer::from_pem_file(file).map_err(|error| format!("{file}: {error:?}"))?;
+    let mut roots = RootCertStore::empty();
+    roots.add(authority).map_err(|error| format!("{file}: {error}"))?;
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth().into())
+}
+
+#[cfg(not(feature = "rustls"))]
+fn trusting(_: &str) -> Result<Tls, String> {
+    Err("this client was built without TLS; `cargo run --features rustls ..` builds one that has it"
         .to_owned())
 }
 

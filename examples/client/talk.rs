@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Stdin, Stdout};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use async_io::{Async, Timer};
+use async_io::Timer;
 use async_signal::{Signal, Signals};
 use blocking::Unblock;
 use futures_lite::future::{or, pending};
 use futures_lite::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use futures_lite::stream::StreamExt;
-use unsync_websocket::{Error, Incoming, Message, Receiver, Sender, WebSocket};
+use unsync_websocket::{ClientStream, Error, Incoming, Message, Receiver, Sender, WebSocket};
 
 use crate::End;
 
@@ -20,7 +19,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of a binary message that are shown.
 const SHOWN_BYTES: usize = 32;
 
-pub(crate) async fn run(websocket: WebSocket<Async<TcpStream>>, ping: bool) -> End {
+pub(crate) async fn run(websocket: WebSocket<ClientStream>, ping: bool) -> End {
     match websocket.subprotocol() {
         Some(subprotocol) => eprintln!("connected, speaking {}", visible(subprotocol)),
         None => eprintln!("connected"),
@@ -50,7 +49,7 @@ enum Event {
 
 /// Sends lines, and Pings that carry the time since `started`, if that is asked for; closes when the input ends.
 async fn send_what_is_typed(
-    sender: &mut Sender<Async<TcpStream>>,
+    sender: &mut Sender<ClientStream>,
     started: Option<Instant>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut input = BufReader::new(Unblock::<Stdin>::new(io::stdin()));
@@ -95,7 +94,7 @@ async fn send_what_is_typed(
 }
 
 /// As text, or as bytes if it is none.
-async fn send_line(sender: &mut Sender<Async<TcpStream>>, line: &[u8]) -> Result<(), Error> {
+async fn send_line(sender: &mut Sender<ClientStream>, line: &[u8]) -> Result<(), Error> {
     match std::str::from_utf8(line) {
         Ok(text) => sender.send(text).await,
         Err(_) => sender.send(line).await,
@@ -103,7 +102,7 @@ async fn send_line(sender: &mut Sender<Async<TcpStream>>, line: &[u8]) -> Result
 }
 
 /// Shows messages until the connection ends; how it did.
-async fn show_what_comes(receiver: &mut Receiver<Async<TcpStream>>, started: Instant) -> Error {
+async fn show_what_comes(receiver: &mut Receiver<ClientStream>, started: Instant) -> Error {
     // Only a terminal obeys what is written to it.
     let is_terminal = io::stdout().is_terminal();
     let mut output = Unblock::<Stdout>::new(io::stdout());

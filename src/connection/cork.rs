@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::rc::{Rc, Weak};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -72,27 +71,35 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
     /// # Examples
     ///
     /// See [`CorkHandle`].
-    pub async fn scope<F: Future>(&self, work: F) -> F::Output {
-        let mut work = pin!(work);
-        let _unpark = Unpark(&self.shared);
-        poll_fn(|cx| {
-            // Held over the write: the work may end with both halves in it.
-            let Some(shared) = self.shared.upgrade() else {
-                return work.as_mut().poll(cx);
-            };
-            let result = {
-                let _corked = Corked::new(&shared);
-                work.as_mut().poll(cx)
-            };
-            shared.unpark(Slot::Scope);
-            if result.is_pending() {
-                shared.register(Slot::Scope, cx);
-            }
-            shared.drive_uncorked(Slot::Scope);
-            if result.is_pending() { shared.park(Slot::Scope) } else { result }
-        })
-        .await
+    pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
+        scope(Weak::clone(&self.shared), work)
     }
+}
+
+/// Polls `work` corked. It is boxed, so that it takes its place once: an async fn would keep what it was given beside what it pins.
+pub(super) fn scope<T, F>(shared: Weak<Shared<T>>, work: F) -> impl Future<Output = F::Output>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    F: Future,
+{
+    let mut work = Box::pin(work);
+    let scope = Unpark(shared);
+    poll_fn(move |cx| {
+        // Held over the write: the work may end with both halves in it.
+        let Some(shared) = scope.0.upgrade() else {
+            return work.as_mut().poll(cx);
+        };
+        let result = {
+            let _corked = Corked::new(&shared);
+            work.as_mut().poll(cx)
+        };
+        shared.unpark(Slot::Scope);
+        if result.is_pending() {
+            shared.register(Slot::Scope, cx);
+        }
+        shared.drive_uncorked(Slot::Scope);
+        if result.is_pending() { shared.park(Slot::Scope) } else { result }
+    })
 }
 
 /// Counts a scope in while it polls its work, and out even if the work panics.
@@ -112,9 +119,9 @@ impl<T> Drop for Corked<'_, T> {
 }
 
 /// A scope that is gone does not wait.
-struct Unpark<'a, T>(&'a Weak<Shared<T>>);
+struct Unpark<T>(Weak<Shared<T>>);
 
-impl<T> Drop for Unpark<'_, T> {
+impl<T> Drop for Unpark<T> {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.unpark(Slot::Scope);

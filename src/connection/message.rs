@@ -45,8 +45,7 @@ impl<'a> Message<'a> {
     /// # Examples
     ///
     /// ```
-    /// use unsync_websocket::Message;
-    /// use unsync_websocket::protocol::MessageKind;
+    /// use unsync_websocket::{Message, MessageKind};
     ///
     /// assert_eq!(Message::from("hi").kind(), MessageKind::Text);
     /// assert_eq!(Message::from(&[1, 2]).kind(), MessageKind::Binary);

@@ -65,8 +65,12 @@ use shared::Shared;
 /// let stream = futures_lite::io::Cursor::new(b"\x81\x02hi".to_vec());
 /// let mut ws = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
 /// futures_lite::future::block_on(async {
-///     while let Ok(Incoming::Message(message)) = ws.receiver.receive().await {
-///         ws.sender.send(message).await?;
+///     loop {
+///         match ws.receiver.receive().await {
+///             Ok(Incoming::Message(message)) => ws.sender.send(message).await?,
+///             Ok(Incoming::Close(_)) | Err(_) => break,
+///             Ok(_) => {} // a Pong, which may come unasked
+///         }
 ///     }
 ///     Ok::<(), unsync_websocket::Error>(())
 /// })?;
@@ -318,16 +322,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// let stream = futures_lite::io::Cursor::new(b"\x81\x01a\x81\x01b".to_vec());
     /// let mut ws = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
     /// futures_lite::future::block_on(ws.cork(async |ws| {
-    ///     while let Ok(Incoming::Message(message)) = ws.receiver.receive().await {
-    ///         ws.sender.send(message).await?; // both echoes leave in one write
+    ///     loop {
+    ///         match ws.receiver.receive().await {
+    ///             Ok(Incoming::Message(message)) => ws.sender.send(message).await?, // both echoes leave in one write
+    ///             Ok(Incoming::Close(_)) | Err(_) => return Ok::<(), unsync_websocket::Error>(()),
+    ///             Ok(_) => {} // a Pong, which may come unasked
+    ///         }
     ///     }
-    ///     Ok::<(), unsync_websocket::Error>(())
     /// }))?;
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
-    pub async fn cork<R>(&mut self, work: impl AsyncFnOnce(&mut Self) -> R) -> R {
-        let cork = self.cork_handle();
-        cork.scope(work(self)).await
+    pub fn cork<R>(&mut self, work: impl AsyncFnOnce(&mut Self) -> R) -> impl Future<Output = R> {
+        let shared = Rc::downgrade(&self.sender.shared);
+        cork::scope(shared, work(self))
     }
 
     /// Closes the connection with code 1000. See [`Receiver::close`].

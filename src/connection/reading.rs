@@ -16,7 +16,7 @@ use super::Error;
 use super::hub::Slot;
 use super::keepalive::{Action, Keepalive, Pulse};
 use super::scratch::Scratch;
-use super::shared::{ReadOutcome, Shared};
+use super::shared::{ReadEnd, Shared};
 use crate::protocol::{Event, Inbound, ProtocolError};
 
 /// Frames after which other tasks get their turn.
@@ -26,11 +26,16 @@ const BYTE_BUDGET: usize = 64 << 10;
 /// What the last step of inflating a message counts as, in bytes. Any other takes a millisecond or so, and is a turn's work.
 const INFLATE_COST: usize = 16 << 10;
 
+/// Bytes that are read straight to where they stay cost so much less than others: the most that a turn reads is 1 MiB.
+const LONG_READ_SHARE: usize = 16;
+
 pub(crate) struct Reading {
     inbound: Inbound,
     /// Bytes that were read and come after the last event, from `unread_at` on.
     unread: Vec<u8>,
     unread_at: usize,
+    /// Whether the last read filled all the space it was given: there is more.
+    flows: bool,
     budget: Budget,
     /// Bytes of messages that nobody wanted.
     discarded: usize,
@@ -56,6 +61,13 @@ impl Budget {
     }
 }
 
+/// Where what was read lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Scratch,
+    Message,
+}
+
 /// What a stretch of input came to.
 enum Parsed {
     Event(Event),
@@ -71,6 +83,7 @@ impl Reading {
             inbound,
             unread: read_ahead,
             unread_at: 0,
+            flows: false,
             budget: Budget::default(),
             discarded: 0,
             keepalive: None,
@@ -133,39 +146,76 @@ impl Reading {
                     shared.drive_uncorked(slot);
                     return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Protocol(error))));
                 }
-                Parsed::Yield => {
+                Parsed::NeedMore if !self.budget.is_spent() => {}
+                Parsed::NeedMore | Parsed::Yield => {
                     self.budget = Budget::default();
                     shared.drive_uncorked(slot);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Parsed::NeedMore => {}
             }
             shared.register(slot, cx);
             let mut scratch = Scratch::borrow();
-            let read = shared.poll_read(scratch.space());
+            let (read, place) = self.poll_read(shared, &mut scratch);
             parsed = match read {
-                Poll::Ready(ReadOutcome::Bytes(count)) => {
+                Poll::Ready(Ok(count)) => {
                     if let Some(keepalive) = &mut self.keepalive {
                         keepalive.heard(shared.timer().now());
                     }
-                    let mut input = scratch.filled(count);
+                    let mut input = match place {
+                        Place::Scratch => scratch.filled(count),
+                        Place::Message => &[],
+                    };
                     let parsed = self.parse(shared, &mut input, data.as_deref_mut());
+                    if place == Place::Message {
+                        self.budget.spend(count / LONG_READ_SHARE);
+                    }
                     // Never more than one read brings.
                     self.unread.reserve_exact(input.len());
                     self.unread.extend_from_slice(input);
                     parsed
                 }
-                Poll::Ready(ReadOutcome::EndOfStream) => {
-                    shared.stream_ended(!self.inbound.is_between_messages(), slot);
-                    return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Closing)));
-                }
-                Poll::Ready(ReadOutcome::Over) => {
+                Poll::Ready(Err(end)) => {
+                    if end == ReadEnd::OfStream {
+                        shared.stream_ended(!self.inbound.is_between_messages(), slot);
+                    }
                     return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Closing)));
                 }
                 Poll::Pending => return self.wait(shared, slot, cx),
             }
         }
+    }
+
+    /// Reads into the thread's buffer; or, if more of a long payload is known to be there, straight to where that stays.
+    fn poll_read<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        scratch: &mut Scratch,
+    ) -> (Poll<Result<usize, ReadEnd>>, Place) {
+        if self.flows
+            && let Some(read) = self.read_long(shared)
+        {
+            return (read, Place::Message);
+        }
+        let space = scratch.space();
+        let read = shared.poll_read(space);
+        self.flows = matches!(read, Poll::Ready(Ok(count)) if count == space.len());
+        (read, Place::Scratch)
+    }
+
+    /// Reads payload to where it stays; `None` if there is not much to come.
+    #[cold]
+    fn read_long<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+    ) -> Option<Poll<Result<usize, ReadEnd>>> {
+        let (read, len) = self.inbound.read_long(|space| {
+            let read = shared.poll_read(space);
+            let count = if let Poll::Ready(Ok(count)) = read { count } else { 0 };
+            (count, (read, space.len()))
+        })?;
+        self.flows = matches!(read, Poll::Ready(Ok(count)) if count == len);
+        Some(read)
     }
 
     /// Nothing has arrived: gives back what is not needed meanwhile, and lets out what was answered.

@@ -137,7 +137,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         ReceiveFuture { receiver: Some(self) }
     }
 
-    /// Waits for the next message and appends its data to `data`. Skips Pongs.
+    /// Waits for the next message, appends its data to `data`, and returns whether they are text or binary. Skips Pongs.
     ///
     /// A message in one frame is unmasked straight into `data`; one in fragments is swapped in if `data` is empty.
     ///
@@ -153,14 +153,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use unsync_websocket::{Config, NoTimer, Role, WebSocket};
+    /// use unsync_websocket::{Config, MessageKind, NoTimer, Role, WebSocket};
     ///
     /// let stream = futures_lite::io::Cursor::new(b"\x01\x01h\x89\x00\x80\x01i\x88\x00".to_vec());
     /// let mut websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
     /// futures_lite::future::block_on(async {
     ///     let mut data = Vec::new();
-    ///     websocket.receiver.receive_data(&mut data).await?;
-    ///     assert_eq!(data, b"hi");
+    ///     let kind = websocket.receiver.receive_data(&mut data).await?;
+    ///     assert_eq!((kind, &data[..]), (MessageKind::Text, &b"hi"[..]));
     ///     let end = websocket.receiver.receive_data(&mut data).await.unwrap_err();
     ///     assert!(end.is_clean_close());
     ///     Ok::<(), unsync_websocket::Error>(())

@@ -34,8 +34,8 @@ pub(crate) type HalfClose<T> = fn(&mut T) -> io::Result<()>;
 
 /// A stream that answers `Interrupted` is asked again this often, and then later.
 const INTERRUPTIONS: usize = 16;
-/// Fragments that one poll writes from where they lie, before other tasks get their turn (with the default of 64 KiB: 1 MiB).
-const DIRECT_BUDGET: usize = 16;
+/// Writes from where a message lies that one poll makes, before other tasks get their turn (at eight fragments of 64 KiB: 1 MiB).
+const DIRECT_BUDGET: usize = 2;
 
 pub(crate) struct Shared<T> {
     /// Polled with nothing else borrowed; `None` once the connection is over.
@@ -124,12 +124,12 @@ enum Output {
     Broken,
 }
 
-/// What came of asking the stream for bytes.
-pub(crate) enum ReadOutcome {
-    Bytes(usize),
-    EndOfStream,
+/// Why there are no more bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadEnd {
+    OfStream,
     /// The connection is over; the reason is in the state.
-    Over,
+    OfConnection,
 }
 
 /// How a message is being sent.
@@ -528,12 +528,13 @@ impl State {
         }
     }
 
-    fn take_batch(&mut self) -> Option<Batch> {
+    fn take_batch(&mut self, is_bare_socket: bool) -> Option<Batch> {
         if self.output != Output::Open {
             return None;
         }
         let batch = self.outbound.take()?;
-        self.unflushed = true;
+        // A socket holds nothing back.
+        self.unflushed |= !is_bare_socket;
         Some(batch)
     }
 }
@@ -580,23 +581,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         result
     }
 
-    /// Asks the stream for bytes.
-    pub(crate) fn poll_read(&self, space: &mut [u8]) -> Poll<ReadOutcome> {
+    /// Asks the stream for bytes; there is at least one if it has any.
+    #[inline]
+    pub(crate) fn poll_read(&self, space: &mut [u8]) -> Poll<Result<usize, ReadEnd>> {
         let len = space.len();
         let result = match self.poll_stream(|stream, cx| stream.poll_read(cx, space)) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(result) => result.and_then(|count| checked(count, len)),
         };
         Poll::Ready(match result {
-            Ok(0) => ReadOutcome::EndOfStream,
+            Ok(0) => Err(ReadEnd::OfStream),
             Ok(count) => {
                 self.read_some();
-                ReadOutcome::Bytes(count)
+                Ok(count)
             }
             Err(error) => {
                 log::debug!("websocket: read failed: {error}");
                 self.finish(Error::Io(plain(&error)));
-                ReadOutcome::Over
+                Err(ReadEnd::OfConnection)
             }
         })
     }
@@ -605,18 +607,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn drive(&self, me: Option<Slot>) {
         let mut progress = false;
         loop {
-            let batch = self.state.borrow_mut().take_batch();
+            let batch = self.state.borrow_mut().take_batch(self.is_bare_socket());
             let Some(batch) = batch else { break };
             let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, &batch));
-            let count = match &written {
-                Poll::Ready(Ok(count)) => *count,
-                _ => 0,
+            let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+            let is_empty = {
+                let outbound = &mut self.state.borrow_mut().outbound;
+                outbound.put_back(batch, count);
+                outbound.is_empty()
             };
-            self.state.borrow_mut().outbound.put_back(batch, count);
             match written {
                 Poll::Ready(Ok(_)) => progress = true,
                 Poll::Ready(Err(error)) => return self.write_failed(error),
                 Poll::Pending => break,
+            }
+            if is_empty {
+                break;
             }
         }
         progress |= self.flush();
@@ -882,21 +888,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                     return self.park(Slot::Sender);
                 }
             }
-            let Some((header, header_written, len)) = self.state.borrow().outbound.direct_header() else {
-                return Poll::Ready(Ok(()));
-            };
-            let header = header.as_slice().get(header_written..).unwrap_or_default();
-            let end = written.saturating_add(len);
-            let piece = payload.get(*written..end).unwrap_or_default();
-            match self.poll_stream(|stream, cx| poll_write_frame(stream, cx, header, piece)) {
+            let left = payload.get(*written..).unwrap_or_default();
+            let frames = self.state.borrow_mut().outbound.take_direct(left);
+            let result =
+                self.poll_stream(|stream, cx| frames.with_slices(|it| poll_write_slices(stream, cx, it)));
+            let count = if let Poll::Ready(Ok(count)) = &result { *count } else { 0 };
+            let of_payload = self.state.borrow_mut().outbound.put_back_direct(count);
+            *written = written.saturating_add(of_payload);
+            match result {
                 Poll::Pending => return self.park(Slot::Sender),
                 Poll::Ready(Err(error)) => self.write_failed(error),
-                Poll::Ready(Ok(count)) => {
-                    {
-                        let mut state = self.state.borrow_mut();
-                        state.unflushed = true;
-                        *written = written.saturating_add(state.outbound.advance_direct(count));
-                    }
+                Poll::Ready(Ok(_)) => {
+                    self.state.borrow_mut().unflushed |= !self.is_bare_socket();
                     self.wrote(Some(Slot::Sender));
                     // A message that lacks its end was cut by `close_now`: that is an error, found above.
                     if !self.state.borrow().outbound.is_direct() && *written == payload.len() {
@@ -1001,7 +1004,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             let mut scratch = Scratch::borrow();
             let outcome = self.poll_read(scratch.space());
             match outcome {
-                Poll::Ready(ReadOutcome::Bytes(count)) => {
+                Poll::Ready(Ok(count)) => {
                     scratch.filled(count);
                     budget.spend(count);
                     let drained = {
@@ -1013,7 +1016,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                         continue;
                     }
                 }
-                Poll::Ready(ReadOutcome::EndOfStream | ReadOutcome::Over) => {}
+                Poll::Ready(Err(_)) => {}
                 // The peer has had our Close and said all it has to say; a server need not wait for more.
                 Poll::Pending if is_clean && self.role == Role::Server => {}
                 Poll::Pending => return self.park(slot),
@@ -1115,24 +1118,16 @@ fn poll_write_batch<T: AsyncWrite>(
         let len = batch.first().len();
         return stream.poll_write(cx, batch.first()).map(|result| checked_write(result?, len));
     }
-    batch.with_slices(|slices| {
-        let len = slices.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
-        stream.poll_write_vectored(cx, slices).map(|result| checked_write(result?, len))
-    })
+    batch.with_slices(|slices| poll_write_slices(stream, cx, slices))
 }
 
-fn poll_write_frame<T: AsyncWrite>(
+fn poll_write_slices<T: AsyncWrite>(
     stream: Pin<&mut T>,
     cx: &mut Context<'_>,
-    header: &[u8],
-    payload: &[u8],
+    slices: &[io::IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
-    if header.is_empty() {
-        return stream.poll_write(cx, payload).map(|result| checked_write(result?, payload.len()));
-    }
-    let len = header.len().saturating_add(payload.len());
-    let slices = [io::IoSlice::new(header), io::IoSlice::new(payload)];
-    stream.poll_write_vectored(cx, &slices).map(|result| checked_write(result?, len))
+    let len = slices.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
+    stream.poll_write_vectored(cx, slices).map(|result| checked_write(result?, len))
 }
 
 impl fmt::Debug for Leaving {

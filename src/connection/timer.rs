@@ -17,7 +17,8 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A clock, and alarms that go by it.
 ///
-/// A connection asks for an alarm only while it is opening or closing, so an idle one holds none.
+/// A connection asks for an alarm while it is opening or closing; an idle one holds none, or one for its
+/// [`keepalive`](crate::Config::keepalive).
 ///
 /// # Examples
 ///

@@ -249,7 +249,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub async fn connect(self) -> Result<WebSocket<T>, HandshakeError> {
+    pub fn connect(self) -> impl Future<Output = Result<WebSocket<T>, HandshakeError>> {
+        // Boxed, as the server's futures are, so that no task carries a handshake for as long as it lives.
+        Box::pin(self.open_connection())
+    }
+
+    async fn open_connection(self) -> Result<WebSocket<T>, HandshakeError> {
         let Self { mut link, mut config, offer, fault, local: _ } = self;
         if let Some(fault) = fault {
             return Err(fault);

@@ -198,14 +198,15 @@ pub enum HandshakeError {
     /// A target to be asked for that does not begin with `/`, or has a `#`, a blank or something outside ASCII: such
     /// have to be escaped, as in `%20`.
     InvalidTarget {
-        /** As given. */
+        /** As given, but for the query, in which a token may be. */
         target: String,
     },
-    /// Not `ws://host[:port][/path][?query]` (section 3). It may hold a password, so it is not shown.
+    /// Not `ws://host[:port][/path][?query]`, nor the same with `wss` (section 3). It may hold a password, so it is not shown.
     InvalidUrl,
-    /// `wss://` is WebSocket over TLS, which this crate does not bring: make a TLS stream with a library of your choice
-    /// (verifying the certificate and the host), and give it to `Client::new`.
-    Tls,
+    /// TLS did not come about, which `wss://` asks for. What is in it says why: the certificate is not to be trusted, or not for
+    /// this host; or ([`Unsupported`](io::ErrorKind::Unsupported)) this crate was built without the feature `rustls`, and then a TLS
+    /// stream that you make, and that verifies both, can be given to `Client::new`.
+    Tls(io::Error),
     /// A status outside 200..=599 for an answer.
     InvalidStatus {
         /** As given. */
@@ -259,7 +260,7 @@ impl HandshakeError {
             | Self::InvalidHost { .. }
             | Self::InvalidTarget { .. }
             | Self::InvalidUrl
-            | Self::Tls => None,
+            | Self::Tls(_) => None,
             Self::EndOfStream { .. }
             | Self::ControlCharacter { .. }
             | Self::BareLineFeed { .. }
@@ -305,12 +306,11 @@ impl HandshakeError {
     /// ```
     pub fn io_kind(&self) -> io::ErrorKind {
         match self {
-            Self::Io(error) => error.kind(),
+            Self::Io(error) | Self::Tls(error) => error.kind(),
             Self::EndOfStream { .. } => io::ErrorKind::UnexpectedEof,
             Self::RequestTimeout | Self::ResponseTimeout | Self::ConnectTimeout => io::ErrorKind::TimedOut,
             Self::NoRandomness => io::ErrorKind::Other,
             Self::Refused(_) | Self::Redirected(_) => io::ErrorKind::ConnectionRefused,
-            Self::Tls => io::ErrorKind::Unsupported,
             Self::ForeignOrigin { .. } => io::ErrorKind::PermissionDenied,
             Self::InvalidHeader { .. }
             | Self::ProtocolNotOffered { .. }
@@ -413,10 +413,8 @@ impl fmt::Display for HandshakeError {
             Self::InvalidTarget { target } => {
                 write!(f, "\"{}\" is no path with an optional query", target.escape_default())
             }
-            Self::InvalidUrl => f.write_str("the URL is not ws://host[:port][/path][?query]"),
-            Self::Tls => {
-                f.write_str("wss:// needs TLS, which is yours to bring: give a TLS stream to Client::new")
-            }
+            Self::InvalidUrl => f.write_str("the URL is not ws://host[:port][/path][?query], nor wss://"),
+            Self::Tls(error) => write!(f, "no TLS: {error}"),
             Self::InvalidStatus { status } => write!(f, "{status} is no status for an answer"),
             Self::InvalidAllowedOrigin { origin } => {
                 write!(f, "the allowed origin \"{}\" is not scheme://host[:port]", origin.escape_default())
@@ -428,7 +426,7 @@ impl fmt::Display for HandshakeError {
 impl std::error::Error for HandshakeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(error) => Some(error),
+            Self::Io(error) | Self::Tls(error) => Some(error),
             _ => None,
         }
     }

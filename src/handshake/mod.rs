@@ -39,4 +39,4 @@ pub use request::Request;
 pub use responding::{Responding, Response};
 pub use server::{Parts, Server, ServerRequest};
 #[cfg(feature = "async-io")]
-pub(crate) use url::Url;
+pub(crate) use url::{Scheme, Url};

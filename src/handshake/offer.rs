@@ -53,7 +53,7 @@ impl Offer {
         };
         let fault = match (Authority::parse(host), is_target(target)) {
             (None, _) => Some(HandshakeError::InvalidHost { host: host.to_owned() }),
-            (_, false) => Some(HandshakeError::InvalidTarget { target: target.to_owned() }),
+            (_, false) => Some(HandshakeError::InvalidTarget { target: path_of(target).to_owned() }),
             _ => None,
         };
         (offer, fault)
@@ -147,13 +147,12 @@ impl Offer {
     }
 }
 
-/// What a server chose of what was offered to it.
 /// As of a request, the query is not shown: a token may be in it.
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Offer")
             .field("host", &self.host)
-            .field("path", &self.target.split('?').next())
+            .field("path", &path_of(&self.target))
             .field("protocols", &self.protocols)
             .field("origin", &self.origin)
             .field("extra", &self.extra)
@@ -161,10 +160,15 @@ impl fmt::Debug for Offer {
     }
 }
 
+/// What a server chose of what was offered to it.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) protocol: Option<String>,
     pub(crate) deflate: Option<DeflateParams>,
+}
+
+fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap_or_default()
 }
 
 /// A path with an optional query, and no fragment: those have no meaning here (section 3).

@@ -3,6 +3,9 @@
 //! [`Server`] reads one request and refuses a faulty one by itself; [`ServerRequest`] is what the user decides
 //! about; [`Parts`] is that request on its way to another thread. Every path that does not end in a connection ends
 //! the stream: nothing that follows a refused head is ever read as a request.
+//!
+//! The public futures are boxed: a handshake takes two kilobytes while it lasts, and a task that awaits it in place would carry
+//! them for as long as its connection lives.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -198,8 +201,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
     /// assert!(matches!(refused, Err(HandshakeError::NotUpgrade)));
     /// # });
     /// ```
-    pub async fn accept(self) -> Result<WebSocket<T>, HandshakeError> {
-        self.receive_request().await?.accept().await
+    pub fn accept(self) -> impl Future<Output = Result<WebSocket<T>, HandshakeError>> {
+        Box::pin(async move { self.receive().await?.open().await })
     }
 
     /// Receives the request, to be looked at before it is accepted, rejected, or answered as plain HTTP.
@@ -234,7 +237,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Server<T> {
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// # }).unwrap();
     /// ```
-    pub async fn receive_request(self) -> Result<ServerRequest<T>, HandshakeError> {
+    pub fn receive_request(self) -> impl Future<Output = Result<ServerRequest<T>, HandshakeError>> {
+        Box::pin(self.receive())
+    }
+
+    async fn receive(self) -> Result<ServerRequest<T>, HandshakeError> {
         let Self { mut link, config, origins, fault } = self;
         link.start(config.handshake_timeout);
         let limits = HeadLimits { max_head: config.max_head, max_headers: config.max_headers };
@@ -405,7 +412,8 @@ impl<T> ServerRequest<T> {
         self
     }
 
-    /// Limits and deadlines of the connection, in place of those the request was received with.
+    /// Limits and deadlines of the connection, in place of those the request was received with. The time for the handshake, which
+    /// has begun, stays as it is; on another thread, where it [starts anew](Self::from_parts_with_timer), this one counts.
     ///
     /// # Examples
     ///
@@ -445,7 +453,8 @@ impl<T> ServerRequest<T> {
     }
 
     /// Agrees on a subprotocol, one of [`Request::protocols`]; another is a fault, for the client would fail the
-    /// connection over it (section 4.1). Of several calls the last one counts.
+    /// connection over it (section 4.1). Of several calls the last one counts; without one there is no subprotocol, which the
+    /// client has to take or leave.
     ///
     /// # Examples
     ///
@@ -456,7 +465,13 @@ impl<T> ServerRequest<T> {
     /// #     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     /// #     Sec-WebSocket-Protocol: chat, battle\r\n\r\n".to_vec());
     /// let request = block_on(Server::with_timer(stream, NoTimer).receive_request())?;
-    /// let websocket = block_on(request.protocol("battle").accept())?;
+    /// // Which of those that the client offers is one of ours?
+    /// let known = request.protocols().find(|offered| ["battle", "board"].contains(offered)).map(String::from);
+    /// let request = match known {
+    ///     Some(protocol) => request.protocol(protocol),
+    ///     None => request, // or `reject` it
+    /// };
+    /// let websocket = block_on(request.accept())?;
     /// assert_eq!(websocket.subprotocol(), Some("battle"));
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
@@ -576,7 +591,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
     /// }
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
-    pub async fn accept(self) -> Result<WebSocket<T>, HandshakeError> {
+    pub fn accept(self) -> impl Future<Output = Result<WebSocket<T>, HandshakeError>> {
+        Box::pin(self.open())
+    }
+
+    async fn open(self) -> Result<WebSocket<T>, HandshakeError> {
         let Self { mut link, mut config, request, read_ahead, protocol, extra, fault, local: _ } = self;
         link.start(config.handshake_timeout);
         let key = match (request.key(), fault) {

@@ -1,14 +1,29 @@
-//! `ws://host:port/path?query` taken apart (RFC 6455, section 3).
+//! `ws://host:port/path?query`, and the same with `wss`, taken apart (RFC 6455, section 3).
 
 use super::HandshakeError;
 use super::origin::Authority;
 
-/// The default port of `ws`.
-const PORT: u16 = 80;
+/// How a server is talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Ws,
+    /// Over TLS.
+    Wss,
+}
+
+impl Scheme {
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+}
 
 /// Where a URL leads.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Url {
+    pub(crate) scheme: Scheme,
     /// Name or address, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -22,11 +37,11 @@ impl Url {
     /// Takes no user and password: they would have to be sent as a header, which callers can do themselves.
     pub(crate) fn parse(text: &str) -> Result<Self, HandshakeError> {
         let (scheme, rest) = text.split_once("://").ok_or(HandshakeError::InvalidUrl)?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "ws" => {}
-            "wss" => return Err(HandshakeError::Tls),
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "ws" => Scheme::Ws,
+            "wss" => Scheme::Wss,
             _ => return Err(HandshakeError::InvalidUrl),
-        }
+        };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at_checked(end).ok_or(HandshakeError::InvalidUrl)?;
         let parsed = Authority::parse(authority).ok_or(HandshakeError::InvalidUrl)?;
@@ -38,12 +53,12 @@ impl Url {
         if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return Err(HandshakeError::InvalidUrl);
         }
-        let port = parsed.port().unwrap_or(PORT);
+        let port = parsed.port().unwrap_or(scheme.default_port());
         let (host, mut authority) = (parsed.host_to_resolve(), parsed.host_to_show());
-        if port != PORT {
+        if port != scheme.default_port() {
             authority = format!("{authority}:{port}");
         }
-        Ok(Self { host, port, authority, target })
+        Ok(Self { scheme, host, port, authority, target })
     }
 }
 
@@ -54,6 +69,10 @@ mod tests {
     #[test]
     fn urls_are_host_port_and_target() {
         for (text, host, port, authority, target) in [
+            ("wss://a", "a", 443, "a", "/"),
+            ("WSS://a:443/x", "a", 443, "a", "/x"),
+            ("wss://[::1]:80", "::1", 80, "[::1]:80", "/"),
+            ("ws://a:443", "a", 443, "a:443", "/"),
             ("ws://example.com", "example.com", 80, "example.com", "/"),
             ("WS://Example.com:80/", "example.com", 80, "example.com", "/"),
             ("ws://a:9001/chat?x=http://b/?", "a", 9001, "a:9001", "/chat?x=http://b/?"),
@@ -63,6 +82,8 @@ mod tests {
             ("ws://127.0.0.1:1/%20", "127.0.0.1", 1, "127.0.0.1:1", "/%20"),
         ] {
             let url = Url::parse(text).unwrap();
+            let is_secure = text.to_ascii_lowercase().starts_with("wss:");
+            assert_eq!(url.scheme, if is_secure { Scheme::Wss } else { Scheme::Ws }, "{text}");
             assert_eq!(
                 (&*url.host, url.port, &*url.authority, &*url.target),
                 (host, port, authority, target)
@@ -76,6 +97,8 @@ mod tests {
             "",
             "ws:",
             "ws://",
+            "wss://",
+            "wsss://a",
             "ws:///chat",
             "http://a/",
             "example.com/chat",
@@ -96,6 +119,5 @@ mod tests {
         ] {
             assert!(matches!(Url::parse(text), Err(HandshakeError::InvalidUrl)), "{text}");
         }
-        assert!(matches!(Url::parse("wss://example.com/"), Err(HandshakeError::Tls)));
     }
 }

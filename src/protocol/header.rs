@@ -220,7 +220,7 @@ impl FrameHeader {
     /// See [`EncodedHeader`].
     #[must_use]
     pub fn encode(&self) -> EncodedHeader {
-        let mut encoded = EncodedHeader { bytes: [0; Self::MAX_LEN], len: 0 };
+        let mut encoded = EncodedHeader::EMPTY;
         let first = self.opcode.bits() | if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 };
         let mask = if self.mask.is_some() { MASK } else { 0 };
         match (u8::try_from(self.payload_len), u16::try_from(self.payload_len)) {
@@ -274,6 +274,8 @@ pub struct EncodedHeader {
 }
 
 impl EncodedHeader {
+    pub(super) const EMPTY: Self = Self { bytes: [0; FrameHeader::MAX_LEN], len: 0 };
+
     /// The bytes.
     ///
     /// # Examples

@@ -10,6 +10,11 @@
 use super::deflate::{Deflate, Inflater};
 use super::{CloseFrame, FrameHeader, Mask, OpCode, ProtocolError, Role, Utf8Validator, spare};
 
+/// Payload of which this much is still to come, and no less, is read straight to where it stays.
+const LONG: usize = 64 << 10;
+/// Bytes of it that are read at a time, at most: a turn's work.
+const MAX_LONG_READ: usize = 512 << 10;
+
 /// How much a peer may send us at once (RFC 6455, section 10.4).
 ///
 /// # Examples
@@ -281,6 +286,33 @@ impl Inbound {
             self.shown = Shown::Nothing;
         }
         Ok(event)
+    }
+
+    /// Reads payload straight to where it stays, if the frame at hand has much more of it: `read` is given zeroed space, no
+    /// more of it than has come of the message so far, and tells how much it filled. `None` if there is no such frame. What that
+    /// comes to, the next call of [`step`](Self::step) says.
+    pub(crate) fn read_long<R>(&mut self, read: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
+        let Stage::Payload { header, mask, remaining } = &mut self.stage else { return None };
+        let assembly = self.assembly.as_mut().filter(|assembly| !assembly.compressed)?;
+        if header.opcode.is_control() || *remaining < LONG {
+            return None;
+        }
+        let start = self.message.len();
+        let len = start.clamp(LONG, MAX_LONG_READ).min(*remaining);
+        let most = if header.fin { assembly.len } else { self.limits.max_message };
+        make_room(&mut self.message, len, most);
+        self.message.resize(start.saturating_add(len), 0);
+        let (count, result) = read(self.message.get_mut(start..).unwrap_or_default());
+        self.message.truncate(start.saturating_add(count));
+        *remaining = remaining.saturating_sub(count);
+        let piece = self.message.get_mut(start..).unwrap_or_default();
+        if let Some(mask) = mask {
+            mask.apply(piece);
+        }
+        if let Err(error) = assembly.extend(piece) {
+            self.stage = Stage::Failed(error);
+        }
+        Some(result)
     }
 
     /// Whether there is something to do that needs no input.
@@ -592,9 +624,21 @@ impl Inbound {
 fn make_room(buffer: &mut Vec<u8>, more: usize, most: usize) {
     let needed = buffer.len().saturating_add(more);
     if needed > buffer.capacity() {
-        let capacity = buffer.capacity().saturating_mul(2).min(most).max(needed);
-        buffer.reserve_exact(capacity.saturating_sub(buffer.len()));
+        grow(buffer, needed, most);
     }
+}
+
+#[cold]
+fn grow(buffer: &mut Vec<u8>, needed: usize, most: usize) {
+    if needed > LONG
+        && let Some(mut large) = spare::take_large(most)
+    {
+        // The thread had it already: it need not grow by what has come.
+        large.extend_from_slice(buffer);
+        spare::give(std::mem::replace(buffer, large));
+    }
+    let capacity = buffer.capacity().saturating_mul(2).min(most).max(needed);
+    buffer.reserve_exact(capacity.saturating_sub(buffer.len()));
 }
 
 impl PartialHeader {

@@ -215,12 +215,14 @@ pub struct Outbound {
     deflater: Option<Box<Deflater>>,
 }
 
-/// Whether a batch is out.
+/// Whether something is out, being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lent {
     Nothing,
     Batch,
-    /// ... and what it holds was dropped meanwhile, but for the frame that had begun.
+    /// Fragments of a message that is written from where it lies.
+    Direct,
+    /// A batch or fragments, and what they hold was dropped meanwhile, but for the frame that has begun by now.
     Discarded,
 }
 
@@ -378,8 +380,34 @@ impl fmt::Debug for Batch {
     }
 }
 
+/// Fragments of a direct message that one write is given at most.
+const FRAMES: usize = SLICES / 2;
+
+/// Fragments of a message, to be written from where it lies.
+pub(crate) struct DirectFrames<'a> {
+    /// Each with how much of it has been written.
+    headers: [(EncodedHeader, usize); FRAMES],
+    /// One for each header; those that are too many are empty.
+    payloads: [&'a [u8]; FRAMES],
+}
+
+impl DirectFrames<'_> {
+    /// Calls `write` with their bytes in pieces, for a vectored write.
+    pub(crate) fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let frames = self.headers.iter().zip(&self.payloads).take_while(|(_, payload)| !payload.is_empty());
+        let pieces = frames
+            .flat_map(|((header, written), payload)| {
+                [header.as_slice().get(*written..).unwrap_or_default(), payload]
+            })
+            .filter(|piece| !piece.is_empty());
+        let count = slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
+        write(slices.get(..count).unwrap_or_default())
+    }
+}
+
 /// A message on its way from where it lies: the place it has come to.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Direct {
     header: EncodedHeader,
     /// Whether no frame of the message is before this one.
@@ -393,9 +421,12 @@ struct Direct {
 }
 
 impl Direct {
+    fn header_left(&self) -> usize {
+        self.header.as_slice().len().saturating_sub(self.header_written)
+    }
+
     fn is_inside_frame(&self) -> bool {
-        self.header_written > 0
-            && (self.fragment_left > 0 || self.header_written < self.header.as_slice().len())
+        self.header_written > 0 && (self.fragment_left > 0 || self.header_left() > 0)
     }
 }
 
@@ -737,7 +768,8 @@ impl Outbound {
 
     /// Drops everything that has not begun.
     fn discard(&mut self) {
-        if self.lent == Lent::Batch {
+        let is_direct_out = self.lent == Lent::Direct;
+        if self.lent != Lent::Nothing {
             self.lent = Lent::Discarded;
         }
         let begun = match self.place {
@@ -748,6 +780,8 @@ impl Outbound {
         spare::give(std::mem::take(&mut self.tail));
         self.pong = None;
         match &mut self.direct {
+            // How far it has come is known when it is put back.
+            Some(_) if is_direct_out => {}
             // The fragment that has begun is the last; the header that it had never says so.
             Some(direct) if direct.is_inside_frame() => direct.message_left = 0,
             _ => self.direct = None,
@@ -964,22 +998,44 @@ impl Outbound {
             && self.direct.as_ref().is_some_and(|direct| direct.is_inside_frame() || self.pong.is_none())
     }
 
-    /// The unwritten part of the present fragment's header, and the count of its unwritten payload bytes.
-    pub(crate) fn direct_header(&self) -> Option<(EncodedHeader, usize, usize)> {
-        self.direct.as_ref().map(|direct| (direct.header, direct.header_written, direct.fragment_left))
+    /// What may be written next of the message, of which `payload` is left: the present fragment, and those behind it, unless a Pong
+    /// waits to go between. It has to be [put back](Self::put_back_direct).
+    pub(crate) fn take_direct<'a>(&mut self, payload: &'a [u8]) -> DirectFrames<'a> {
+        self.lent = Lent::Direct;
+        let mut frames =
+            DirectFrames { headers: [(EncodedHeader::EMPTY, 0); FRAMES], payloads: [&[]; FRAMES] };
+        let (mut next, mut rest) = (self.direct, payload);
+        for (header, piece) in frames.headers.iter_mut().zip(&mut frames.payloads) {
+            let Some(direct) = next else { break };
+            *header = (direct.header, direct.header_written);
+            (*piece, rest) = rest.split_at_checked(direct.fragment_left).unwrap_or((rest, &[]));
+            next = if self.pong.is_some() { None } else { self.fragment_after(&direct) };
+        }
+        frames
     }
 
-    /// Notes that `written` more bytes of the present fragment have gone. Returns how many of them were payload.
-    pub(crate) fn advance_direct(&mut self, written: usize) -> usize {
-        let Some(direct) = &mut self.direct else { return 0 };
-        let header_len = direct.header.as_slice().len();
-        let of_header = header_len.saturating_sub(direct.header_written).min(written);
-        direct.header_written = direct.header_written.saturating_add(of_header);
-        let of_payload = written.saturating_sub(of_header).min(direct.fragment_left);
-        direct.fragment_left = direct.fragment_left.saturating_sub(of_payload);
-        if direct.fragment_left == 0 && direct.header_written == header_len {
-            let left = direct.message_left;
-            self.direct = if left == 0 { None } else { Some(self.fragment_of(OpCode::Continuation, left)) };
+    fn fragment_after(&self, direct: &Direct) -> Option<Direct> {
+        (direct.message_left > 0).then(|| self.fragment_of(OpCode::Continuation, direct.message_left))
+    }
+
+    /// Notes that `written` bytes of what [`take_direct`](Self::take_direct) handed out have gone. Returns how many of them were
+    /// payload.
+    pub(crate) fn put_back_direct(&mut self, written: usize) -> usize {
+        let lent = std::mem::replace(&mut self.lent, Lent::Nothing);
+        let (mut left, mut of_payload) = (written, 0_usize);
+        while let Some(mut direct) = self.direct.filter(|_| left > 0) {
+            let of_header = direct.header_left().min(left);
+            direct.header_written = direct.header_written.saturating_add(of_header);
+            left = left.saturating_sub(of_header);
+            let of_fragment = direct.fragment_left.min(left);
+            direct.fragment_left = direct.fragment_left.saturating_sub(of_fragment);
+            left = left.saturating_sub(of_fragment);
+            of_payload = of_payload.saturating_add(of_fragment);
+            let is_through = direct.fragment_left == 0 && direct.header_left() == 0;
+            self.direct = if is_through { self.fragment_after(&direct) } else { Some(direct) };
+        }
+        if lent == Lent::Discarded {
+            self.discard();
         }
         of_payload
     }

@@ -1,7 +1,7 @@
 //! The `async-io` runtime: its clock, the end of stream that its sockets do not send by themselves, and the way from a URL
 //! to a connection.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::client_stream::ClientStream;
+use super::rustls::Tls;
 use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket, WebSocketParts};
-use crate::handshake::{Client, HandshakeError, Parts, Server, ServerRequest, Url};
+use crate::handshake::{Client, HandshakeError, Parts, Scheme, Server, ServerRequest, Url};
 use crate::protocol::Role;
 
 /// The first pause, and the longest, between two looks at whether a name has been looked up.
@@ -66,7 +68,8 @@ impl<T: 'static> Server<T> {
     /// # });
     /// ```
     pub fn new(stream: T) -> Self {
-        Self::with_timer(stream, AsyncIoTimer).half_close(half_close_of())
+        let half_close = half_close_of(&stream);
+        Self::with_timer(stream, AsyncIoTimer).half_close(half_close)
     }
 }
 
@@ -92,7 +95,8 @@ impl<T: 'static> ServerRequest<T> {
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
     pub fn from_parts(parts: Parts<T>) -> Self {
-        Self::from_parts_with_timer(parts, AsyncIoTimer).half_close(half_close_of())
+        let half_close = half_close_of(&parts.stream);
+        Self::from_parts_with_timer(parts, AsyncIoTimer).half_close(half_close)
     }
 }
 
@@ -110,7 +114,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<T> {
     /// assert_eq!(websocket.role(), Role::Server);
     /// ```
     pub fn from_handshaken(stream: T, role: Role, config: Config, read_ahead: Vec<u8>) -> Self {
-        Self::new(stream, role, &config, read_ahead, Box::new(AsyncIoTimer), half_close_of(), None)
+        let half_close = half_close_of(&stream);
+        Self::new(stream, role, &config, read_ahead, Box::new(AsyncIoTimer), half_close, None)
     }
 
     /// The connection that `parts` were, with the deadlines of async-io's clock. See
@@ -142,7 +147,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_parts(parts: WebSocketParts<T>) -> Self {
-        Self::arrive(parts, Box::new(AsyncIoTimer), half_close_of())
+        let half_close = half_close_of(&parts.stream);
+        Self::arrive(parts, Box::new(AsyncIoTimer), half_close)
     }
 }
 
@@ -166,17 +172,19 @@ impl<T: 'static> Client<T> {
     /// # });
     /// ```
     pub fn new(stream: T, host: impl AsRef<str>, target: impl AsRef<str>) -> Self {
-        Self::with_timer(stream, host, target, AsyncIoTimer).half_close(half_close_of())
+        let half_close = half_close_of(&stream);
+        Self::with_timer(stream, host, target, AsyncIoTimer).half_close(half_close)
     }
 }
 
-impl Client<Async<TcpStream>> {
+impl Client<ClientStream> {
     /// Makes the stream that `url` asks for, and sets `TCP_NODELAY` on it. What comes back may be told more before it
     /// [`connect`](Self::connect)s.
     ///
-    /// The URL is `ws://host[:port][/path][?query]`. [`Config::handshake_timeout`] holds for everything from here to the
-    /// end of the handshake. Of the addresses of a name each is tried in turn, with an equal share of the time that is
-    /// left.
+    /// The URL is `ws://host[:port][/path][?query]`, or the same with `wss`, which is TLS, and needs the feature `rustls`. With it the
+    /// server's certificate has to be one that Mozilla's authorities vouch for, and made for this host; `Client::open_with_tls` takes
+    /// others. [`Config::handshake_timeout`] holds for everything from here to the end of the handshake. Of the addresses of a name each
+    /// is tried in turn, with an equal share of the time that is left.
     ///
     /// A name is looked up by the operating system, which blocks; so that happens on a thread made for it, which is the
     /// only one this crate ever makes. (A pool of such threads would be a dependency, and a resolver of our own would not
@@ -185,8 +193,8 @@ impl Client<Async<TcpStream>> {
     ///
     /// # Errors
     ///
-    /// [`HandshakeError::InvalidUrl`]. [`HandshakeError::Tls`] for `wss://`: TLS is yours to bring.
-    /// [`HandshakeError::Io`]: the name is not known, or the last of its addresses did not answer.
+    /// [`HandshakeError::InvalidUrl`]. [`HandshakeError::Tls`]: the certificate is not to be trusted, or the feature `rustls` is
+    /// missing. [`HandshakeError::Io`]: the name is not known, or the last of its addresses did not answer.
     /// [`HandshakeError::ConnectTimeout`].
     ///
     /// # Cancel safety
@@ -207,17 +215,31 @@ impl Client<Async<TcpStream>> {
     /// # });
     /// ```
     pub async fn open(url: impl AsRef<str>, config: Config) -> Result<Self, HandshakeError> {
-        let Url { host, port, authority, target } = Url::parse(url.as_ref())?;
+        let url = Url::parse(url.as_ref())?;
+        let tls = match url.scheme {
+            Scheme::Ws => None,
+            Scheme::Wss => Some(Tls::by_default()?),
+        };
+        Self::dial(url, config, tls).await
+    }
+
+    /// Connects, with `tls` on top if there is some.
+    pub(super) async fn dial(url: Url, config: Config, tls: Option<Tls>) -> Result<Self, HandshakeError> {
+        let Url { scheme: _, host, port, authority, target } = url;
         let deadline = Instant::now().checked_add(config.handshake_timeout);
-        let addresses = within(deadline, resolve(host, port)).await??;
+        let addresses = within(deadline, resolve(host.clone(), port)).await??;
         let stream = connect_to_one_of(&addresses, deadline).await?;
         stream.get_ref().set_nodelay(true)?;
+        let stream = match tls {
+            None => ClientStream::tcp(stream),
+            Some(tls) => ClientStream::tls(within(deadline, tls.over(stream, host)).await??),
+        };
         let left = left_until(deadline).unwrap_or(Duration::MAX);
         Ok(Self::new(stream, authority, target).config(config).start(left))
     }
 }
 
-/// Connects to `ws://host[:port][/path][?query]`, with everything at its default.
+/// Connects to `ws://host[:port][/path][?query]`, or to `wss://..` (feature `rustls`), with everything at its default.
 ///
 /// It is `Client::open(url, Config::new()).await?.connect().await`: see [`Client::open`] and [`Client::connect`].
 ///
@@ -231,15 +253,16 @@ impl Client<Async<TcpStream>> {
 ///
 /// # Examples
 ///
-/// ```
-/// use unsync_websocket::{HandshakeError, connect};
+/// ```no_run
+/// use unsync_websocket::connect;
 ///
 /// # futures_lite::future::block_on(async {
-/// let refused = connect("wss://example.com/").await;
-/// assert!(matches!(refused, Err(HandshakeError::Tls)));
+/// let mut websocket = connect("ws://localhost:9001/chat").await?;
+/// websocket.sender.send("hello").await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # });
 /// ```
-pub async fn connect(url: impl AsRef<str>) -> Result<WebSocket<Async<TcpStream>>, HandshakeError> {
+pub async fn connect(url: impl AsRef<str>) -> Result<WebSocket<ClientStream>, HandshakeError> {
     Client::open(url, Config::new()).await?.connect().await
 }
 
@@ -299,26 +322,30 @@ async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Result<F::Ou
     .await
 }
 
-/// What sends FIN on a stream of type `T`, where `poll_close` does not.
+/// What sends FIN on `stream`, where `poll_close` does not; for a socket that is known to have two independent directions, in any
+/// case something.
 ///
 /// `poll_close` of [`Async`] flushes and no more, so a peer that waits for the end of the stream waits for ever.
 /// Streams of other types are asked by `poll_close` alone.
-pub(crate) fn half_close_of<T: 'static>() -> Option<HalfClose<T>> {
-    let wanted = TypeId::of::<T>();
-    if wanted == TypeId::of::<Async<TcpStream>>() {
+pub(crate) fn half_close_of<T: 'static>(stream: &T) -> Option<HalfClose<T>> {
+    let stream: &dyn Any = stream;
+    if stream.is::<Async<TcpStream>>() {
         return Some(|stream| {
             shut_down(stream, |tcp: &Async<TcpStream>| tcp.get_ref().shutdown(Shutdown::Write))
         });
     }
     #[cfg(unix)]
-    if wanted == TypeId::of::<Async<UnixStream>>() {
+    if stream.is::<Async<UnixStream>>() {
         return Some(|stream| {
             shut_down(stream, |unix: &Async<UnixStream>| unix.get_ref().shutdown(Shutdown::Write))
         });
     }
+    // The `poll_close` of those that follow sends the FIN.
+    if stream.downcast_ref::<ClientStream>().is_some_and(ClientStream::is_bare_socket) {
+        return Some(|_| Ok(()));
+    }
     #[cfg(all(feature = "local", unix))]
-    if wanted == TypeId::of::<super::local::TcpStream>() {
-        // Its `poll_close` has sent the FIN; that it is known here, says that its directions are independent.
+    if stream.is::<super::local::TcpStream>() {
         return Some(|_| Ok(()));
     }
     None
@@ -344,7 +371,7 @@ mod tests {
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut stream = Async::new(listener.accept().unwrap().0).unwrap();
 
-        half_close_of::<Async<TcpStream>>().unwrap()(&mut stream).unwrap();
+        half_close_of(&stream).unwrap()(&mut stream).unwrap();
 
         assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "the peer sees the end while we hold the socket");
         drop(stream);
@@ -356,7 +383,7 @@ mod tests {
         let (ours, mut peer) = UnixStream::pair().unwrap();
         let mut stream = Async::new(ours).unwrap();
 
-        half_close_of::<Async<UnixStream>>().unwrap()(&mut stream).unwrap();
+        half_close_of(&stream).unwrap()(&mut stream).unwrap();
 
         assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "the peer sees the end while we hold the socket");
         drop(stream);
@@ -364,7 +391,9 @@ mod tests {
 
     #[test]
     fn other_streams_are_closed_by_poll_close() {
-        assert!(half_close_of::<async_net::TcpStream>().is_none());
-        assert!(half_close_of::<Vec<u8>>().is_none());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(half_close_of(&async_net::TcpStream::try_from(stream).unwrap()).is_none());
+        assert!(half_close_of(&Vec::<u8>::new()).is_none());
     }
 }

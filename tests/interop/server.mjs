@@ -3,11 +3,16 @@
 // /bye       closes with 4321 at once
 // /drive     tries whether the client echoes, and closes with 1000 if it does, with 4000 if not
 // /refuse    is answered with 403, and a body in chunks
+//
+// With the files of a certificate and its key, in this order, it is wss.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { WebSocketServer } from 'ws';
 
-const http = createServer((_, answer) => answer.writeHead(404).end());
+const [cert, key] = process.argv.slice(2).map((file) => readFileSync(file));
+const page = (_, answer) => answer.writeHead(404).end();
+const http = cert ? createSecureServer({ cert, key }, page) : createServer(page);
 const server = new WebSocketServer({ noServer: true, maxPayload: 16 << 20 });
 
 async function drive(socket) {
@@ -36,6 +41,6 @@ http.on('upgrade', (request, stream, head) => {
 });
 http.listen(0, '127.0.0.1', () => {
   const { version } = JSON.parse(readFileSync(new URL('node_modules/ws/package.json', import.meta.url)));
-  console.log(`== ws (Node.js) | ${version}`);
-  console.log(`listening on ws://127.0.0.1:${http.address().port}/`);
+  console.log(`== ws (Node.js)${cert ? ", over TLS" : ""} | ${version}`);
+  console.log(`listening on ${cert ? 'wss' : 'ws'}://127.0.0.1:${http.address().port}/`);
 });
