@@ -145,13 +145,10 @@ fn debug_tells_what_a_thing_is_and_nothing_of_what_was_said() {
     keeps_quiet(&format!("{receiver:?}"), "Receiver");
     // The other half knows the same connection.
     assert_eq!((sender.role(), receiver.role()), (Role::Client, Role::Client));
-    keeps_quiet(
-        &format!(
-            "{:?}",
-            Client::with_timer(Cursor::new(Vec::<u8>::new()), "a", "/path?token=secret", NoTimer)
-        ),
-        "Client",
-    );
+    let client = Client::with_timer(Cursor::new(Vec::<u8>::new()), "a", "/path?token=secret", NoTimer);
+    let shown = format!("{client:?}");
+    keeps_quiet(&shown, "Client");
+    assert!(shown.contains("/path"), "{shown}");
     // Nor where the target is no target.
     let stream = Cursor::new(Vec::<u8>::new());
     let faulty = Client::with_timer(stream, "a", "/pa th?token=secret", NoTimer);
@@ -196,6 +193,12 @@ fn what_is_the_default_is_what_new_makes() {
     assert_eq!(format!("{:?}", Config::default()), format!("{:?}", Config::new()));
     #[cfg(feature = "deflate")]
     assert_eq!(unsync_websocket::Deflate::default(), unsync_websocket::Deflate::new());
+}
+
+#[test]
+fn an_encoded_frame_shows_the_bytes_that_a_server_sends() {
+    assert_eq!(EncodedFrame::text("hi").as_bytes(), b"\x81\x02hi");
+    assert_eq!(EncodedFrame::binary(&[7; 126]).as_bytes()[..4], [0x82, 126, 0, 126]);
 }
 
 #[test]
