@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
-# Fuzzes for a while: fuzz/run.sh [target|all] [seconds] [--record]
+# Fuzzes for a while: fuzz/run.sh [target|all] [seconds] [--lean] [--record]
 # With a nightly toolchain under AddressSanitizer, on stable without; overflow checks are on either way. `all` builds once and
-# gives each target the seconds. One line a target: executions, edges, result; --record adds it to EXECUTIONS.md. SEED=1 before it
-# begins the same way each time, if nothing has been found that lies in target/found.
+# gives each target the seconds, as many side by side as there are cores (JOBS=1: one by one). One line a target: executions, edges,
+# result; --record adds it to EXECUTIONS.md. SEED=1 before it begins the same way each time, if nothing has been found that lies in
+# target/found. --lean is for large numbers: without a sanitizer and without looking into comparisons, on short inputs.
 set -eu
 cd "$(dirname "$0")"
-record=no
-if [ "${!#}" = --record ]; then
-    record=yes
-    set -- "${@:1:$#-1}"
-fi
-target=${1:-recv_stream} seconds=${2:-60}
+lean=no record=no words=()
+for word in "$@"; do
+    case $word in
+        --lean) lean=yes ;;
+        --record) record=yes ;;
+        *) words+=("$word") ;;
+    esac
+done
+target=${words[0]:-recv_stream} seconds=${words[1]:-60}
 targets=$target
 [ "$target" = all ] && targets=$(ls fuzz_targets | sed 's/\.rs$//')
 if [ "$target" != all ] && [ ! -f "fuzz_targets/$target.rs" ]; then
@@ -27,36 +31,50 @@ if cargo +nightly --version >/dev/null 2>&1; then
 else
     echo "no nightly toolchain: fuzzing on stable, without AddressSanitizer (rustup toolchain install nightly)" >&2
 fi
+built="${toolchain:-stable}, $sanitizer" options=(--fuzz-dir . -s "$sanitizer") flags=(-max_len=4096)
+if [ "$lean" = yes ]; then
+    built="${toolchain:-stable}, none, lean"
+    options=(--fuzz-dir . -s none -O --no-trace-compares --target-dir target/lean)
+    flags=(-max_len=256 -entropic=0)
+fi
 only=$target
 [ "$target" = all ] && only=""
 # shellcheck disable=SC2086
-cargo $toolchain fuzz build --fuzz-dir . -s "$sanitizer" $only
+cargo $toolchain fuzz build "${options[@]}" $only
 
-failed=0
-for name in $targets; do
+fuzz() {
+    local name=$1 log=target/found/$1.log status=0 count edges result=nothing arguments=()
     # New inputs go to a folder that git ignores; the corpus in the repository stays as it is.
     mkdir -p "target/found/$name" "artifacts/$name"
-    log=target/found/$name.log
-    dictionary=""
-    [ -f "dictionaries/$name.dict" ] && dictionary="-dict=dictionaries/$name.dict"
-    status=0
+    [ ! -f "dictionaries/$name.dict" ] || arguments+=("-dict=dictionaries/$name.dict")
+    [ -z "${SEED:-}" ] || arguments+=("-seed=$SEED")
     # shellcheck disable=SC2086
-    cargo $toolchain fuzz run --fuzz-dir . -s "$sanitizer" "$name" "target/found/$name" "corpus/$name" -- $dictionary ${SEED:+-seed=$SEED} \
-        -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1 || status=$?
+    cargo $toolchain fuzz run "${options[@]}" "$name" "target/found/$name" "corpus/$name" -- "${arguments[@]}" "${flags[@]}" \
+        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1 || status=$?
     count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
     # A crash prints no statistics: then the last count that was seen.
     [ -n "$count" ] || count=$(sed -n 's/^#\([0-9]*\).*/\1/p' "$log" | tail -1)
     edges=$(sed -n 's/.* cov: \([0-9]*\).*/\1/p' "$log" | tail -1)
-    result=nothing
-    if [ "$status" != 0 ]; then
-        result="FAILED"
-        failed=1
-    fi
+    [ "$status" = 0 ] || result=FAILED
     echo "$name: ${count:-0} executions, ${edges:-0} edges, $result"
-    [ "$status" = 0 ] || { tail -30 "$log"; echo "the whole log: fuzz/$log"; } >&2
     if [ "$record" = yes ]; then
-        echo "| $name | ${toolchain:-stable}, $sanitizer | ${count:-0} | ${edges:-0} | $(date -u +%F) | $result |" >>EXECUTIONS.md
+        echo "| $name | $built | ${count:-0} | ${edges:-0} | $(date -u +%F) | $result |" >>EXECUTIONS.md
     fi
+    [ "$status" = 0 ] || { tail -30 "$log"; echo "the whole log: fuzz/$log"; } >&2
+    return "$status"
+}
+
+failed=0 running=() jobs=${JOBS:-$(nproc)}
+for name in $targets; do
+    fuzz "$name" &
+    running+=($!)
+    if [ ${#running[@]} -ge "$jobs" ]; then
+        wait "${running[0]}" || failed=1
+        running=("${running[@]:1}")
+    fi
+done
+for pid in "${running[@]}"; do
+    wait "$pid" || failed=1
 done
 if [ "$record" = yes ]; then
     echo "in all, by EXECUTIONS.md:"

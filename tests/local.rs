@@ -53,6 +53,14 @@ fn a_socket_that_would_have_to_wait_outside_of_run_says_so() {
 }
 
 #[test]
+fn a_socket_is_shown_as_the_one_in_it() {
+    let (ours, _peer) = pair();
+    assert_eq!(format!("{ours:?}"), format!("{:?}", ours.get_ref()));
+    let listener = TcpListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    assert!(format!("{listener:?}").contains("127.0.0.1"), "{listener:?}");
+}
+
+#[test]
 fn the_end_is_seen_though_it_came_with_less_than_was_asked_for() {
     for wait_for_both in [true, false] {
         let (mut ours, mut peer) = pair();

@@ -12,9 +12,10 @@ use std::task::Context;
 
 use futures_lite::future::block_on;
 use futures_lite::io::Cursor;
+use unsync_websocket::protocol::{MessageKind, Outbound};
 use unsync_websocket::{
-    AsyncIoTimer, Client, CloseCode, CloseFrame, Config, EncodedFrame, Error, HandshakeError, NoTimer,
-    ProtocolError, QueueError, RingError, Role, Server, WebSocket, new_shared,
+    AsyncIoTimer, Client, CloseCode, CloseFrame, Config, EncodedFrame, Error, HandshakeError, Message,
+    NoTimer, ProtocolError, QueueError, RingError, Role, Server, Timer, WebSocket, new_shared,
 };
 
 fn broken() -> io::Error {
@@ -64,6 +65,8 @@ fn every_error_of_a_connection_has_its_words_and_its_kind_of_io_error() {
     assert_eq!(error.source().unwrap().to_string(), ProtocolError::NotMasked.to_string());
     assert_eq!(io::Error::from(error).kind(), ErrorKind::InvalidData);
     assert_eq!(QueueError::Closed.to_string(), "the connection is closed");
+    assert_eq!(QueueError::Full.to_string(), "the outbox is full: the peer reads too slowly");
+    assert_eq!((Error::Closing.close_frame(), Error::CloseTimeout.io_kind()), (None, None));
 }
 
 #[test]
@@ -73,6 +76,11 @@ fn the_stream_s_own_error_comes_out_of_a_handshake_as_it_was() {
     assert_eq!(io::Error::from(error).to_string(), "cut");
     assert_eq!(HandshakeError::Tls(broken()).source().unwrap().to_string(), "cut");
     assert!(HandshakeError::ConnectTimeout.source().is_none());
+    assert_eq!(HandshakeError::NoRandomness.to_string(), "the operating system gives no randomness");
+    assert_eq!(HandshakeError::NoRandomness.io_kind(), ErrorKind::Other);
+    let nowhere = HandshakeError::ForeignOrigin { origin: None };
+    assert_eq!(nowhere.to_string(), "there is no Origin header");
+    assert_eq!(nowhere.io_kind(), ErrorKind::PermissionDenied);
     assert_eq!(io::Error::from(HandshakeError::ConnectTimeout).kind(), ErrorKind::TimedOut);
 }
 
@@ -128,7 +136,11 @@ fn debug_tells_what_a_thing_is_and_nothing_of_what_was_said() {
         assert_eq!(format!("{received:?}"), "Message(Binary(6 bytes))");
     });
     keeps_quiet(&format!("{websocket:?}"), "WebSocket");
+    let handles = (websocket.cork_handle(), websocket.sender.queue_handle());
+    keeps_quiet(&format!("{:?}", handles.0.clone()), "CorkHandle");
+    keeps_quiet(&format!("{:?}", handles.1.clone()), "QueueHandle");
     let (sender, receiver) = websocket.split();
+    assert_eq!((receiver.subprotocol(), receiver.get_ref().unwrap().position()), (None, 8));
     keeps_quiet(&format!("{sender:?}"), "Sender");
     keeps_quiet(&format!("{receiver:?}"), "Receiver");
     // The other half knows the same connection.
@@ -154,6 +166,43 @@ fn debug_tells_what_a_thing_is_and_nothing_of_what_was_said() {
     keeps_quiet(&format!("{reader:?}"), "BufReader");
     let polled = reader.poll_read(&mut Context::from_waker(std::task::Waker::noop()));
     keeps_quiet(&format!("{polled:?}"), "Ready");
+}
+
+#[test]
+fn a_connection_on_its_way_to_another_thread_tells_lengths_and_nothing_of_what_was_said() {
+    let stream = Cursor::new(Vec::new());
+    let ahead = b"\x82\x06secret".to_vec();
+    let websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), ahead, NoTimer);
+    websocket.sender.queue_handle().queue(&EncodedFrame::text("secret")).unwrap();
+    let parts = websocket.into_parts().unwrap();
+    keeps_quiet(&format!("{parts:?}"), "WebSocketParts");
+    keeps_quiet(&format!("{:?}", parts.state), "WebSocketState");
+    assert!(format!("{parts:?}").contains("unread: 8"), "{parts:?}");
+    assert_eq!(format!("{:?}", &NoTimer as &dyn Timer), "Timer");
+}
+
+#[test]
+fn the_core_tells_lengths_and_nothing_of_what_was_said() {
+    let mut outbound = Outbound::server();
+    outbound.push(MessageKind::Text, b"secret");
+    keeps_quiet(&format!("{outbound:?}"), "Outbound");
+    let batch = outbound.take().unwrap();
+    keeps_quiet(&format!("{batch:?}"), "Batch");
+    outbound.put_back(batch, 0);
+}
+
+#[test]
+fn what_is_the_default_is_what_new_makes() {
+    assert_eq!(format!("{:?}", Config::default()), format!("{:?}", Config::new()));
+    #[cfg(feature = "deflate")]
+    assert_eq!(unsync_websocket::Deflate::default(), unsync_websocket::Deflate::new());
+}
+
+#[test]
+fn bytes_are_a_binary_message_whoever_lends_them() {
+    let mut bytes = *b"abc";
+    assert!(matches!(Message::from(&mut bytes), Message::Binary(b"abc")));
+    assert!(matches!(Message::from(&mut bytes.to_vec()), Message::Binary(b"abc")));
 }
 
 #[test]

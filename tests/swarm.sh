@@ -12,7 +12,7 @@ target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_director
 mkdir -p "$target/swarm"
 # A socket for each player.
 ulimit -n "$(ulimit -Hn)"
-"$target/release/examples/battle" --listen 127.0.0.1:0 --seats 20 "$@" >"$target/swarm/battle.out" 2>"$target/swarm/battle.log" &
+"$target/release/examples/battle" --listen 127.0.0.1:0 --seats 18 "$@" >"$target/swarm/battle.out" 2>"$target/swarm/battle.log" &
 battle=$!
 trap 'kill $battle 2>/dev/null || true' EXIT
 tries=0

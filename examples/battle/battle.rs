@@ -17,13 +17,15 @@ use unsync_websocket::{BufWriter, RingError};
 use crate::allowance::Allowance;
 use crate::arena::{self, Arena, Hit};
 use crate::bots;
+use crate::change::{Change, REST};
 use crate::dismissal::{Dismissal, Notice};
+use crate::lobby::{Lobby, Won};
 use crate::name;
 use crate::results::Scores;
 use crate::round::Round;
 use crate::rules::Rules;
 use crate::ticket::Ticket;
-use crate::wire::{self, Command, Event, Phase};
+use crate::wire::{self, Command, Event, Listing, Phase, Why};
 
 /// Points for a hit, and for the one that destroys.
 const HIT: u32 = 1;
@@ -45,6 +47,10 @@ pub(crate) struct Battle {
     tickets: StdRng,
     outbox: Vec<u8>,
     has_failed: bool,
+    /// What is known of all battles.
+    lobby: Rc<Lobby>,
+    /// Who won, until somebody takes it.
+    won: Option<Won>,
     /// Of the people in rounds that are over, until somebody takes them.
     results: Scores,
     /// Where a test wants it to panic.
@@ -69,6 +75,8 @@ struct Client {
     notice: Rc<Notice>,
     ticket: Ticket,
     allowance: Allowance,
+    /// The tick when it came.
+    since: u32,
     /// The tick when it last asked for something.
     active: u32,
     /// `None` for one who only looks on, as everybody does until the name is known.
@@ -88,17 +96,18 @@ enum Kind {
     Bot,
 }
 
-/// A player who was cut off and may come back, or a bot that was hired and has yet to come.
+/// A player who was cut off and may come back; or one who comes from another battle, or a bot that was hired, and has yet to come.
 struct Absent {
     ticket: Ticket,
-    pilot: Pilot,
+    /// `None` for one who only looks on.
+    pilot: Option<Pilot>,
     /// The tick when the seat is given up.
     until: u32,
 }
 
 impl Battle {
     /// An arena for nobody yet, on this core. What is random in it, tickets among it, comes from `rng`.
-    pub(crate) fn new(number: u32, core: u8, rules: Rules, mut rng: StdRng) -> Self {
+    pub(crate) fn new(number: u32, core: u8, rules: Rules, lobby: Rc<Lobby>, mut rng: StdRng) -> Self {
         let arena = Arena::new(StdRng::from_rng(&mut rng));
         Self {
             number,
@@ -112,6 +121,8 @@ impl Battle {
             tickets: rng,
             outbox: Vec::new(),
             has_failed: false,
+            lobby,
+            won: None,
             results: Scores::new(),
             #[cfg(test)]
             bomb: None,
@@ -138,7 +149,8 @@ impl Battle {
     pub(crate) fn look(&self) -> Look {
         let seat = |pilot: &Pilot, until| (pilot.name.clone(), (pilot.score, until));
         let here = self.pilots().map(|(_, pilot)| seat(pilot, None));
-        let seats = here.chain(self.absent.iter().map(|it| seat(&it.pilot, Some(it.until)))).collect();
+        let absent = self.absent.iter().filter_map(|it| Some(seat(it.pilot.as_ref()?, Some(it.until))));
+        let seats = here.chain(absent).collect();
         Look { number: self.number, now: self.arena.now(), phase: self.round.phase, seats }
     }
 
@@ -149,6 +161,18 @@ impl Battle {
     /// What people have won since the last call.
     pub(crate) fn take_results(&mut self) -> Scores {
         mem::take(&mut self.results)
+    }
+
+    /// Who has won since the last call.
+    pub(crate) fn take_won(&mut self) -> Option<Won> {
+        self.won.take()
+    }
+
+    /// What others see of it.
+    pub(crate) fn listing(&self) -> Listing {
+        let small = |size: usize| size.try_into().unwrap_or(u8::MAX);
+        let (players, free_seats) = (small(self.player_count()), small(self.free_seats()));
+        Listing { battle: self.number, core: self.core, players, free_seats }
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -183,24 +207,37 @@ impl Battle {
     /// Half of the seats are for people.
     pub(crate) fn hire(&mut self) -> Option<Ticket> {
         let here = || self.clients.values().filter_map(|it| it.pilot.as_ref());
-        let pilots = || here().chain(self.absent.iter().map(|it| &it.pilot));
+        let pilots = || here().chain(self.absent.iter().filter_map(|it| it.pilot.as_ref()));
         let bots = pilots().filter(|pilot| pilot.kind == Kind::Bot).count();
         if !self.has_room() || bots >= self.rules.bots.min(self.rules.seats / 2) {
             return None;
         }
         let name = bots::names().find(|name| pilots().all(|pilot| pilot.name != *name))?;
+        let pilot = Pilot { name, hue: hue(self.free_cid()), score: 0, kind: Kind::Bot };
+        Some(self.keep(Some(pilot)))
+    }
+
+    /// A seat for one who comes from another battle, if there is room: of this name, or to look on.
+    pub(crate) fn reserve(&mut self, name: Option<String>) -> Option<Ticket> {
+        if !self.has_room() {
+            return None;
+        }
         let hue = hue(self.free_cid());
+        Some(self.keep(name.map(|name| Pilot { name, hue, score: 0, kind: Kind::Person })))
+    }
+
+    /// Keeps a seat for a while.
+    fn keep(&mut self, pilot: Option<Pilot>) -> Ticket {
         let ticket = Ticket::new(&mut self.tickets, self.core);
-        let pilot = Pilot { name, hue, score: 0, kind: Kind::Bot };
         self.absent.push(Absent { ticket, pilot, until: self.arena.now().saturating_add(self.rules.keep) });
-        Some(ticket)
+        ticket
     }
 
     /// Whether anybody is here, or may come back, who is no bot. Who only looks on may be about to play.
     pub(crate) fn has_people(&self) -> bool {
         let is_bot = |pilot: &Pilot| pilot.kind == Kind::Bot;
         !self.clients.values().all(|client| client.pilot.as_ref().is_some_and(is_bot))
-            || !self.absent.iter().all(|absent| is_bot(&absent.pilot))
+            || !self.absent.iter().all(|absent| absent.pilot.as_ref().is_some_and(is_bot))
     }
 
     /// Whether somebody may come back who was cut off.
@@ -214,7 +251,7 @@ impl Battle {
         let newcomer = Rc::clone(&notice);
         let cid = self.guarded("join", |battle| battle.welcome(writer, notice, shown));
         if self.has_failed {
-            newcomer.give(Dismissal::Failed);
+            newcomer.dismissal.give(Dismissal::Failed);
         }
         cid
     }
@@ -222,6 +259,33 @@ impl Battle {
     /// A client is gone. To be called once for each, also after it was dismissed.
     pub(crate) fn leave(&mut self, cid: Cid) {
         self.guarded("leave", |battle| battle.part_with(cid));
+    }
+
+    /// A client has gone to another battle. To be called once, instead of [`leave`](Self::leave).
+    pub(crate) fn go_on(&mut self, cid: Cid) {
+        self.guarded("leave", |battle| {
+            if let Some(client) = battle.remove(cid) {
+                battle.log(cid, &client, "goes on elsewhere");
+                battle.broadcast();
+            }
+        });
+    }
+
+    /// Whether a client is here, and has not been told to go.
+    pub(crate) fn has(&self, cid: Cid) -> bool {
+        self.clients.contains_key(&cid)
+    }
+
+    /// A client that wanted to change to another battle stays in this one.
+    pub(crate) fn stay(&self, cid: Cid, battle: u32, why: Why) {
+        self.tell(cid, &Event::Stay { battle, why });
+    }
+
+    /// Something has happened in another battle. It is told with the next frame.
+    pub(crate) fn hear(&mut self, Won { battle, score, name }: &Won) {
+        if *battle != self.number && !self.has_failed {
+            Event::Won { battle: *battle, score: *score, name }.encode(&mut self.outbox);
+        }
     }
 
     /// What a client sent, as the decoder gives it: a message, or the error that ends them.
@@ -263,12 +327,12 @@ impl Battle {
         };
         // What the panic leaves behind is looked at no more.
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
-            log::error!("battle {} failed: a panic in {what}", self.number);
+            log::error!(core = self.core, battle = self.number, place = what; "a battle has failed: a panic");
             self.has_failed = true;
             self.outbox.clear();
             self.absent.clear();
             for client in mem::take(&mut self.clients).into_values() {
-                client.notice.give(Dismissal::Failed);
+                client.notice.dismissal.give(Dismissal::Failed);
             }
             R::default()
         })
@@ -286,13 +350,21 @@ impl Battle {
         // A new ring is empty, and larger than a roster; were it not, the first flush would find it full.
         let _ = writer.write(&self.roster(cid, ticket));
         let now = self.arena.now();
-        let client =
-            Client { writer, notice, ticket, allowance: Allowance::new(now), active: now, pilot: None };
+        let client = Client {
+            writer,
+            notice,
+            ticket,
+            allowance: Allowance::new(now),
+            since: now,
+            active: now,
+            pilot: None,
+        };
+        let conn = client.notice.conn;
         self.clients.insert(cid, client);
-        log::info!("battle {}: client {cid} looks on, {} here", self.number, self.clients.len());
-        if let Some(Absent { pilot, .. }) = returning {
-            let again = if pilot.kind == Kind::Person { " again" } else { "" };
-            log::info!("battle {}: client {cid} is {:?}{again}", self.number, pilot.name);
+        let (core, battle, here) = (self.core, self.number, self.clients.len());
+        log::info!(conn, core, battle, client = cid, here; "looks on");
+        if let Some(pilot) = returning.and_then(|it| it.pilot) {
+            log::info!(conn, core, battle, client = cid, name = &*pilot.name; "comes to its seat");
             self.enter(cid, pilot);
         }
         cid
@@ -300,8 +372,7 @@ impl Battle {
 
     fn part_with(&mut self, cid: Cid) {
         if let Some(client) = self.remove(cid) {
-            let name = client.pilot.as_ref().map_or("", |pilot| &pilot.name);
-            log::info!("battle {}: client {cid} {name:?} leaves, {} here", self.number, self.clients.len());
+            self.log(cid, &client, "leaves");
             self.keep_seat(client);
             self.broadcast();
         }
@@ -352,7 +423,8 @@ impl Battle {
     fn roster(&self, you: Cid, ticket: Ticket) -> Vec<u8> {
         let mut roster = Vec::new();
         let (width, height, tick_ms) = (arena::WIDTH, arena::HEIGHT, arena::TICK_MS);
-        Event::Welcome { you, width, height, tick_ms, ticket: ticket.bytes() }.encode(&mut roster);
+        let (ticket, battle, core) = (ticket.bytes(), self.number, self.core);
+        Event::Welcome { you, width, height, tick_ms, ticket, battle, core }.encode(&mut roster);
         self.round.event().encode(&mut roster);
         for (id, pilot) in self.pilots() {
             pilot.introduce(id, &mut roster);
@@ -372,8 +444,8 @@ impl Battle {
             if !client.allowance.take(now) {
                 return Err(Dismissal::Flood);
             }
-            // A page asks for the time by itself.
-            if !matches!(command, Command::Ping(_)) {
+            // A page asks for the time by itself, and for the battles.
+            if !matches!(command, Command::Ping(_) | Command::Lobby) {
                 client.active = now;
             }
         }
@@ -389,7 +461,20 @@ impl Battle {
             Command::Trigger { pulled } => self.arena.trigger(cid, pulled),
             Command::Ping(number) => self.tell(cid, &Event::Pong(number)),
             Command::Say(text) => self.say(cid, text),
+            Command::Change(battle) => self.change(cid, battle),
+            Command::Lobby => self.tell(cid, &Event::Lobby(self.lobby.battles())),
         }
+    }
+
+    /// One who is here wants to go on elsewhere; the client's task sees to that.
+    fn change(&self, cid: Cid, battle: u32) {
+        let Some(client) = self.clients.get(&cid) else { return };
+        if battle == self.number || self.arena.now().saturating_sub(client.since) < REST {
+            self.stay(cid, battle, Why::NotNow);
+            return;
+        }
+        let name = client.pilot.as_ref().map(|pilot| pilot.name.clone());
+        client.notice.change.give(Change { battle, name });
     }
 
     /// What one who plays says, all hear. What could not be read, nobody does.
@@ -402,14 +487,14 @@ impl Battle {
 
     /// One who looked on plays. One who plays already keeps the name.
     fn play(&mut self, cid: Cid, typed: &str) {
-        if self.clients.get(&cid).is_none_or(|client| client.pilot.is_some()) {
-            return;
-        }
+        let Some(client) = self.clients.get(&cid).filter(|client| client.pilot.is_none()) else { return };
+        let conn = client.notice.conn;
         let Some(name) = name::clean(typed) else {
             self.tell(cid, &Event::Refused);
             return;
         };
-        log::info!("battle {}: client {cid} joins as {name:?}", self.number);
+        let (core, battle) = (self.core, self.number);
+        log::info!(conn, core, battle, client = cid, name = &*name; "joins");
         if self.pilots().next().is_none() && self.absent.is_empty() {
             // The clock ran for nobody.
             self.begin(Round::fight(self.arena.now(), &self.rules));
@@ -435,6 +520,15 @@ impl Battle {
                 self.arena.cease_fire();
                 let people = self.pilots().filter(|(_, pilot)| pilot.kind == Kind::Person && pilot.score > 0);
                 let scores: Scores = people.map(|(_, pilot)| (pilot.name.clone(), pilot.score)).collect();
+                // Who is as good as another has not won, nor has who is behind a bot.
+                let best = self.pilots().map(|(_, pilot)| pilot.score).max().unwrap_or(0);
+                let is_alone = self.pilots().filter(|(_, pilot)| pilot.score == best).count() == 1;
+                let winner = scores.iter().find(|(_, score)| *score == best).filter(|_| is_alone);
+                self.won = winner.map(|(name, score)| Won {
+                    battle: self.number,
+                    score: *score,
+                    name: name.clone(),
+                });
                 self.results.extend(scores);
             }
             Phase::Fight => {
@@ -452,7 +546,9 @@ impl Battle {
             }
         }
         for absent in &mut self.absent {
-            absent.pilot.score = 0;
+            if let Some(pilot) = &mut absent.pilot {
+                pilot.score = 0;
+            }
         }
     }
 
@@ -485,8 +581,9 @@ impl Battle {
 
     fn dismiss(&mut self, cid: Cid, dismissal: Dismissal) {
         if let Some(client) = self.remove(cid) {
-            log::info!("battle {}: client {cid} is dismissed: {}", self.number, dismissal.reason());
-            client.notice.give(dismissal);
+            let (conn, core, battle) = (client.notice.conn, self.core, self.number);
+            log::info!(conn, core, battle, client = cid, reason = &*dismissal.reason(); "is dismissed");
+            client.notice.dismissal.give(dismissal);
             if dismissal.keeps_seat() {
                 self.keep_seat(client);
             }
@@ -502,11 +599,18 @@ impl Battle {
         Some(client)
     }
 
+    /// That a client is gone, and how.
+    fn log(&self, cid: Cid, client: &Client, event: &str) {
+        let (conn, core, battle, here) = (client.notice.conn, self.core, self.number, self.clients.len());
+        let name = client.pilot.as_ref().map_or("", |pilot| &pilot.name);
+        log::info!(conn, core, battle, client = cid, name, here; "{event}");
+    }
+
     /// The seat of a player who has gone is kept for a while. An onlooker has nothing to come back for, and bots are hired anew.
     fn keep_seat(&mut self, Client { ticket, pilot, .. }: Client) {
         if let Some(pilot) = pilot.filter(|pilot| pilot.kind == Kind::Person) {
             let until = self.arena.now().saturating_add(self.rules.keep);
-            self.absent.push(Absent { ticket, pilot, until });
+            self.absent.push(Absent { ticket, pilot: Some(pilot), until });
         }
     }
 

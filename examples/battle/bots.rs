@@ -33,7 +33,7 @@ pub(crate) async fn muster<'m>(spawner: Spawner<'m>, manager: &'m BattleManager,
         while let Some(ticket) = manager.hire() {
             let flying = async move {
                 if let Err(error) = fly(address, ticket).await {
-                    log::warn!("a bot: {error}");
+                    log::warn!(error:%; "a bot");
                 }
             };
             spawner.spawn(flying);

@@ -159,8 +159,15 @@ mod tests {
         fn new(arena: &mut Arena, id: u16, seed: u64) -> Self {
             arena.enter(id);
             let mut brain = Brain::new(StdRng::seed_from_u64(seed));
-            let welcome =
-                Event::Welcome { you: id, width: WIDTH, height: HEIGHT, tick_ms: 33, ticket: [0; 16] };
+            let welcome = Event::Welcome {
+                you: id,
+                width: WIDTH,
+                height: HEIGHT,
+                tick_ms: 33,
+                ticket: [0; 16],
+                battle: 1,
+                core: 0,
+            };
             brain.hear(&welcome, &mut Vec::new());
             Self { id, brain }
         }

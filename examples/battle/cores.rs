@@ -1,7 +1,9 @@
-//! What the threads know of each other, and all that crosses them: players on their way to the core of their battle.
+//! What the threads know of each other, and all that crosses them: players on their way to the core of their battle, and what
+//! cores tell each other (`lobby.rs`).
 //!
-//! A connection is accepted anywhere. Its request tells where it belongs, and then it goes there, once, as
-//! [`Parts`]: the socket, the request, and what was read behind it. From then on it stays.
+//! A connection is accepted anywhere. Its request tells where it belongs, and then it goes there, as
+//! [`Parts`]: the socket, the request, and what was read behind it. From then on it stays, unless the player changes to another
+//! battle (`change.rs`).
 //!
 //! Where somebody belongs:
 //!
@@ -24,10 +26,13 @@ use async_channel::{Receiver, Sender, bounded};
 use async_io::Async;
 use unsync_websocket::Parts;
 
+use crate::change::{Ask, Change, Mover, Seat};
 use crate::counts::{self, Counts, Survey, float, metric, of_core};
 use crate::limits::{Entry, Limits};
+use crate::lobby::{LISTS, List, NEWS, Won};
 use crate::per_core::Core;
 use crate::results::Results;
+use crate::wire::Why;
 use crate::wish::Wish;
 
 /// Players who may wait at a core until it takes them in.
@@ -54,12 +59,38 @@ struct Door<T> {
     /// Clients on this core.
     clients: AtomicUsize,
     counts: Arc<Counts>,
+    lists: Mailbox<List>,
+    news: Mailbox<Won>,
+}
+
+/// What waits until the core looks.
+struct Mailbox<M> {
+    slot: Sender<M>,
+    letters: Receiver<M>,
+}
+
+impl<M> Mailbox<M> {
+    fn new(room: usize) -> Self {
+        let (slot, letters) = bounded(room);
+        Self { slot, letters }
+    }
+
+    /// What is in it, which is taken out.
+    fn empty(&self) -> Vec<M> {
+        // No more than was there in the beginning: others go on writing.
+        let waiting = self.letters.len();
+        std::iter::from_fn(|| self.letters.try_recv().ok()).take(waiting).collect()
+    }
 }
 
 /// What arrives at a core.
 pub(crate) enum Visit<T> {
     /// A player who belongs here; that it is counted; and when it was sent.
     Player(Parts<T>, Entry, Instant),
+    /// Somebody who plays, anywhere, wants a seat here.
+    Ask(Ask),
+    /// Somebody comes to a seat that was kept.
+    Mover(Box<Mover<T>>),
     /// A test wants the thread to panic.
     #[cfg(test)]
     Bomb,
@@ -71,7 +102,8 @@ impl<T> Cores<T> {
         let open = |_| {
             let (inbox, behind) = bounded(inbox);
             let (free_seats, clients) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            (Door { inbox, free_seats, clients, counts: Arc::default() }, behind)
+            let (lists, news) = (Mailbox::new(LISTS), Mailbox::new(NEWS));
+            (Door { inbox, free_seats, clients, counts: Arc::default(), lists, news }, behind)
         };
         let (doors, inboxes) = (0..count).map(open).unzip();
         let (going_on, ending) = bounded(1);
@@ -89,15 +121,28 @@ impl<T> Cores<T> {
 
     /// The core where this wish can be granted; `None` if that one is gone, or all are.
     pub(crate) fn place(&self, wish: &Wish) -> Option<usize> {
-        let is_there = |&index: &usize| self.doors.get(index).is_some_and(|door| !door.inbox.is_closed());
+        let is_there = |&index: &usize| self.is_there(index);
         if let Some(index) = wish.ticket.map(|it| it.core()).filter(is_there) {
             return Some(index);
         }
         if let Some(number) = wish.battle {
             return core_of_battle(number, self.doors.len()).filter(is_there);
         }
-        let there = || (0..self.doors.len()).filter(is_there);
-        there().find(|&index| self.take_seat(index)).or_else(|| there().min_by_key(|&index| self.load(index)))
+        let free = (0..self.doors.len()).filter(is_there).find(|&index| self.take_seat(index));
+        free.or_else(|| self.idlest())
+    }
+
+    fn is_there(&self, index: usize) -> bool {
+        self.doors.get(index).is_some_and(|door| !door.inbox.is_closed())
+    }
+
+    fn doors_that_are_there(&self) -> impl Iterator<Item = &Door<T>> {
+        self.doors.iter().filter(|door| !door.inbox.is_closed())
+    }
+
+    /// The core with the fewest clients.
+    fn idlest(&self) -> Option<usize> {
+        (0..self.doors.len()).filter(|&it| self.is_there(it)).min_by_key(|&it| self.load(it))
     }
 
     /// Whether there was a free seat, for whoever is sent there now.
@@ -121,6 +166,52 @@ impl<T> Cores<T> {
             Err(Visit::Player(parts, ..)) => Err(parts),
             _ => Ok(()),
         }
+    }
+
+    /// Asks for a seat in another battle, which is kept as long as one for somebody who was cut off.
+    pub(crate) async fn ask(&self, change: Change) -> Result<Seat, Why> {
+        let core = match change.battle {
+            0 => self.idlest(),
+            number => core_of_battle(number, self.doors.len()).filter(|&it| self.is_there(it)),
+        };
+        let door = core.and_then(|it| self.doors.get(it)).ok_or(Why::Gone)?;
+        let (answer, answered) = bounded(1);
+        door.inbox.try_send(Visit::Ask(Ask { change, answer })).map_err(|_| Why::NotNow)?;
+        // A core that ends, or fails, answers nobody.
+        answered.recv().await.unwrap_or(Err(Why::Gone))
+    }
+
+    /// Sends a player to the seat that is kept. Without waiting: whoever cannot go comes back.
+    pub(crate) fn send_on(&self, core: usize, mover: Box<Mover<T>>) -> Result<(), Box<Mover<T>>> {
+        // Who stays is told of the end; who is on the way might not be.
+        let Some(door) = self.doors.get(core).filter(|_| !self.is_ending()) else { return Err(mover) };
+        match door.inbox.try_send(Visit::Mover(mover)).map_err(|error| error.into_inner()) {
+            Err(Visit::Mover(mover)) => Err(mover),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells all cores, this one too, which battles there are on this one.
+    pub(crate) fn tell_list(&self, list: &List) {
+        for door in self.doors_that_are_there() {
+            // Where there was no room, the oldest has given way. Nobody closes a mailbox.
+            let _ = door.lists.slot.force_send(list.clone());
+        }
+    }
+
+    /// Tells all cores, this one too, what has happened on this one.
+    pub(crate) fn tell_news(&self, from: Core, won: &Won) {
+        for door in self.doors_that_are_there() {
+            if door.news.slot.try_send(won.clone()).is_err() {
+                self.counts(from).dropped_news();
+            }
+        }
+    }
+
+    /// What this core has been told since it last looked.
+    pub(crate) fn post(&self, core: Core) -> (Vec<List>, Vec<Won>) {
+        let door = self.doors.get(core.index);
+        door.map(|it| (it.lists.empty(), it.news.empty())).unwrap_or_default()
     }
 
     /// What a core tells of itself. Of its free seats, some are for who waits at its door.
@@ -245,6 +336,7 @@ mod tests {
 
     use super::*;
     use crate::ticket::Ticket;
+    use crate::wire::Listing;
 
     type Stream = Cursor<Vec<u8>>;
 
@@ -371,6 +463,27 @@ mod tests {
                 took[500], took[990], took[999]
             );
         }
+    }
+
+    #[test]
+    fn a_mailbox_that_nobody_empties_keeps_the_newest_lists_and_the_first_news_and_counts_the_rest() {
+        let (cores, mut inboxes) = Cores::<Stream>::new(4, 1, Limits::default());
+        // Of a core that is gone nobody speaks.
+        inboxes.pop();
+        for battle in 0..1000 {
+            let listing = Listing { battle, core: 1, players: 0, free_seats: 1 };
+            cores.tell_list(&List { core: 1, battles: vec![listing] });
+            cores.tell_news(core(1), &Won { battle, score: 1, name: String::from("Ann") });
+        }
+        let (lists, news) = cores.post(core(0));
+        let battles = |lists: &[List]| lists.iter().map(|it| it.battles[0].battle).collect::<Vec<_>>();
+        assert_eq!(battles(&lists), (1000 - 128..1000).collect::<Vec<_>>());
+        assert_eq!(news.iter().map(|it| it.battle).collect::<Vec<_>>(), (0..16).collect::<Vec<_>>());
+        assert!(cores.metrics().contains("battle_news_dropped_total{core=\"1\"} 2952\n"));
+        // What was taken out is not there any more, and there is room again.
+        cores.tell_news(core(2), &Won { battle: 5000, score: 1, name: String::from("Bob") });
+        let (lists, news) = cores.post(core(0));
+        assert_eq!((lists.len(), news.len()), (0, 1));
     }
 
     #[test]

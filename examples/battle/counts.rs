@@ -16,6 +16,8 @@ pub(crate) struct Counts {
     slow: AtomicU64,
     hand_offs: AtomicU64,
     hand_off_nanos: AtomicU64,
+    changes: AtomicU64,
+    news_dropped: AtomicU64,
     battles: AtomicU64,
     players: AtomicU64,
     queued: AtomicU64,
@@ -54,6 +56,14 @@ impl Counts {
         add(&self.hand_off_nanos, took.as_nanos().try_into().unwrap_or(u64::MAX));
     }
 
+    pub(crate) fn changed(&self) {
+        add(&self.changes, 1);
+    }
+
+    pub(crate) fn dropped_news(&self) {
+        add(&self.news_dropped, 1);
+    }
+
     pub(crate) fn surveyed(&self, survey: Survey) {
         let Survey { battles, players, queued, free_seats: _ } = survey;
         for (count, seen) in [(&self.battles, battles), (&self.players, players), (&self.queued, queued)] {
@@ -62,7 +72,7 @@ impl Counts {
     }
 
     /// Name, kind, help and value of each, in Prometheus's words.
-    fn rows(&self) -> [(&'static str, &'static str, &'static str, f64); 10] {
+    fn rows(&self) -> [(&'static str, &'static str, &'static str, f64); 12] {
         let it = |count: &AtomicU64| float(count.load(Relaxed));
         [
             ("battles", "gauge", "Battles that are open.", it(&self.battles)),
@@ -73,12 +83,24 @@ impl Counts {
             ("messages_sent_total", "counter", "Messages to clients.", it(&self.messages_sent)),
             ("sent_bytes_total", "counter", "Bytes in these messages.", it(&self.bytes_sent)),
             ("slow_clients_dropped_total", "counter", "Clients that took too little.", it(&self.slow)),
-            ("hand_offs_total", "counter", "Players taken in from another thread.", it(&self.hand_offs)),
+            (
+                "hand_offs_total",
+                "counter",
+                "Players who came by way of the core's door.",
+                it(&self.hand_offs),
+            ),
             (
                 "hand_off_seconds_total",
                 "counter",
                 "Time that they were on their way.",
                 it(&self.hand_off_nanos) / 1e9,
+            ),
+            ("changes_total", "counter", "Players who came from another battle.", it(&self.changes)),
+            (
+                "news_dropped_total",
+                "counter",
+                "News for which a core's mailbox had no room.",
+                it(&self.news_dropped),
             ),
         ]
     }
@@ -138,6 +160,8 @@ mod tests {
         second.dismissed(Dismissal::TooSlow);
         second.dismissed(Dismissal::Idle);
         second.handed_over(Duration::from_millis(1500));
+        second.changed();
+        first.dropped_news();
         second.surveyed(Survey { battles: 3, free_seats: 1, players: 8, queued: 99 });
         let mut text = String::new();
         metrics(&mut text, &[&first, &second]);
@@ -149,6 +173,8 @@ mod tests {
             "battle_sent_bytes_total{core=\"1\"} 7",
             "battle_slow_clients_dropped_total{core=\"1\"} 1",
             "battle_hand_off_seconds_total{core=\"1\"} 1.5",
+            "battle_changes_total{core=\"1\"} 1",
+            "battle_news_dropped_total{core=\"0\"} 1",
             "# TYPE battle_battles gauge",
             "battle_battles{core=\"1\"} 3",
             "battle_players{core=\"1\"} 8",
@@ -156,6 +182,6 @@ mod tests {
         ] {
             assert_eq!(text.lines().filter(|it| *it == line).count(), 1, "{line} in\n{text}");
         }
-        assert_eq!(text.lines().count(), 10 * 4);
+        assert_eq!(text.lines().count(), 12 * 4);
     }
 }

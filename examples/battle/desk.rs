@@ -2,17 +2,18 @@
 
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
 use futures_lite::{AsyncRead, AsyncWrite};
 use socket2::SockRef;
-use unsync_websocket::{BufWriter, Config, HandshakeError, Server, ServerRequest};
+use unsync_websocket::{BufWriter, Config, HandshakeError, Server, ServerRequest, WebSocket};
 
 use crate::battle;
+use crate::change::{Ask, Mover};
 use crate::cores::{Cores, Inbox, Visit};
-use crate::limits::Verdict;
+use crate::limits::{Entry, Verdict};
 use crate::manager::BattleManager;
 use crate::pages;
 use crate::wish::Wish;
@@ -31,22 +32,32 @@ pub(crate) struct Desk<'a, T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Desk<'_, T> {
     /// One connection: a page, or a client of a battle, which plays here or goes to where its battle is.
-    pub(crate) async fn serve(&self, server: Server<T>, from: Option<IpAddr>) -> Result<(), HandshakeError> {
+    pub(crate) async fn serve(&self, server: Server<T>, from: Option<IpAddr>) {
         let entry = self.cores.limits.enter(from);
+        let conn = entry.conn;
         if entry.verdict == Verdict::Beyond {
-            return Ok(());
+            return;
         }
+        if let Err(error) = self.answer(server, entry).await {
+            log::warn!(conn, error:%; "no handshake");
+        }
+    }
+
+    async fn answer(&self, server: Server<T>, entry: Entry) -> Result<(), HandshakeError> {
+        let conn = entry.conn;
         let request = server.config(self.config.clone()).same_origin().receive_request().await?;
         let Some(wish) = Wish::of(&request).filter(|_| request.is_upgrade()) else {
             return pages::answer(request, self.cores).await;
         };
         match entry.verdict {
-            _ if self.cores.is_ending() => return refuse(request, 503, "the server is shutting down").await,
+            _ if self.cores.is_ending() => {
+                return refuse(request, conn, 503, "the server is shutting down").await;
+            }
             Verdict::Welcome => {}
             Verdict::TooManyFromThere => {
-                return refuse(request, 429, "too many connections from your address").await;
+                return refuse(request, conn, 429, "too many connections from your address").await;
             }
-            Verdict::Full | Verdict::Beyond => return refuse(request, 503, "the server is full").await,
+            Verdict::Full | Verdict::Beyond => return refuse(request, conn, 503, "the server is full").await,
         }
         // A thread with a listener of its own keeps whoever does not belong elsewhere.
         let place = match self.manager.filter(|_| wish == Wish::default()) {
@@ -55,56 +66,63 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Desk<'_, T> {
         };
         match (place, self.manager) {
             (Some(index), Some(manager)) if manager.core().index == index => {
-                self.welcome(request, wish, manager).await
+                self.welcome(request, wish, entry, manager).await
             }
             (Some(index), _) => match self.cores.hand_over(index, request.into_parts(), entry) {
                 Ok(()) => Ok(()),
-                Err(parts) => refuse(ServerRequest::from_parts(parts), 503, "no room just now").await,
+                Err(parts) => refuse(ServerRequest::from_parts(parts), conn, 503, "no room just now").await,
             },
-            (None, _) => refuse(request, 503, "this part of the server has failed").await,
+            (None, _) => refuse(request, conn, 503, "this part of the server has failed").await,
         }
     }
 
     /// A player whom another thread has sent here.
-    async fn take_in(&self, request: ServerRequest<T>) -> Result<(), HandshakeError> {
-        match (Wish::of(&request), self.manager) {
-            (Some(wish), Some(manager)) => {
-                self.welcome(request.config(self.config.clone()), wish, manager).await
-            }
-            _ => refuse(request, 500, "sent to the wrong place").await,
+    async fn take_in(&self, request: ServerRequest<T>, entry: Entry, manager: &BattleManager) {
+        let conn = entry.conn;
+        let answered = match Wish::of(&request) {
+            Some(wish) => self.welcome(request.config(self.config.clone()), wish, entry, manager).await,
+            None => refuse(request, conn, 500, "sent to the wrong place").await,
+        };
+        if let Err(error) = answered {
+            log::warn!(conn, core = manager.core().index, error:%; "no handshake");
         }
     }
 
-    fn handed_over(&self, took: Duration) {
-        if let Some(manager) = self.manager {
-            manager.counts().handed_over(took);
-        }
+    /// A player who comes from another battle, to a seat that is kept here.
+    async fn take_over(&self, Mover { parts, ticket, entry, .. }: Mover<T>, manager: &BattleManager) {
+        manager.counts().changed();
+        let _counted = self.cores.count_client(manager.core());
+        battle(WebSocket::from_parts(parts), ticket.into(), entry, manager, self.cores).await;
     }
 
     async fn welcome(
         &self,
         request: ServerRequest<T>,
         wish: Wish,
+        entry: Entry,
         manager: &BattleManager,
     ) -> Result<(), HandshakeError> {
         if self.cores.is_ending() {
-            return refuse(request, 503, "the server is shutting down").await;
+            return refuse(request, entry.conn, 503, "the server is shutting down").await;
         }
         if let Some((status, why)) = manager.refusal(wish) {
-            return refuse(request, status, why).await;
+            return refuse(request, entry.conn, status, why).await;
         }
         let _counted = self.cores.count_client(manager.core());
-        battle(request, manager).await
+        let websocket = request.accept().await?;
+        battle(websocket, wish, entry, manager, self.cores).await;
+        Ok(())
     }
 }
 
 /// Answers a player who cannot be let in. Whoever was refused for want of room may come back soon.
 async fn refuse<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     request: ServerRequest<T>,
+    conn: u64,
     status: u16,
     why: &str,
 ) -> Result<(), HandshakeError> {
-    log::info!("{:?} is refused with {status}: {why}", request.path());
+    log::info!(conn, path = request.path(), status, reason = why; "is refused");
     let response = request.reject(status).body(why);
     if status == 503 { response.header("Retry-After", "1").await } else { response.await }
 }
@@ -121,38 +139,46 @@ pub(crate) async fn accept<'m>(
             Ok((stream, from)) => {
                 let present = present.upgrade();
                 spawner.spawn(async move {
-                    if let Err(error) = desk.serve(Server::new(tune(stream)), Some(from.ip())).await {
-                        log::warn!("{error}");
-                    }
+                    desk.serve(Server::new(tune(stream)), Some(from.ip())).await;
                     drop(present);
                 });
             }
             Err(error) => {
                 // Out of file descriptors, most likely: some will be free again.
-                log::error!("accept: {error}");
+                log::error!(error:%; "accept");
                 Timer::after(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-/// Takes those in who were accepted elsewhere and belong here, as [`accept`] does.
+/// Takes those in who were accepted elsewhere and belong here, and those who come from another battle, each in a task of its
+/// own as [`accept`] does; and keeps seats for those who want to come.
 pub(crate) async fn receive<'m>(
     spawner: Spawner<'m>,
     desk: &'m Desk<'m, Async<TcpStream>>,
+    manager: &'m BattleManager,
     inbox: Inbox,
     present: Weak<BufWriter>,
 ) {
     while let Ok(visit) = inbox.recv().await {
+        let present = present.upgrade();
         match visit {
             Visit::Player(parts, entry, sent) => {
-                desk.handed_over(sent.elapsed());
-                let present = present.upgrade();
+                handed_over(entry.conn, sent, manager);
                 spawner.spawn(async move {
-                    if let Err(error) = desk.take_in(ServerRequest::from_parts(parts)).await {
-                        log::warn!("{error}");
-                    }
-                    drop(entry);
+                    desk.take_in(ServerRequest::from_parts(parts), entry, manager).await;
+                    drop(present);
+                });
+            }
+            Visit::Ask(Ask { change, answer }) => {
+                // There is room for one. Who has gone meanwhile does not come, and the seat falls free.
+                let _ = answer.try_send(manager.reserve(change));
+            }
+            Visit::Mover(mover) => {
+                handed_over(mover.entry.conn, mover.left, manager);
+                spawner.spawn(async move {
+                    desk.take_over(*mover, manager).await;
                     drop(present);
                 });
             }
@@ -162,12 +188,20 @@ pub(crate) async fn receive<'m>(
     }
 }
 
+/// A connection has come by the door.
+fn handed_over(conn: u64, sent: Instant, manager: &BattleManager) {
+    let took = sent.elapsed();
+    manager.counts().handed_over(took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    log::info!(conn, core = manager.core().index, micros; "is handed over");
+}
+
 /// A socket for what is stale soon: nothing waits to be sent along with more, and little waits at all. (The kernel would take
 /// megabytes of states that nobody will ever look at, and a client that does not read would look well for minutes.)
 fn tune(stream: Async<TcpStream>) -> Async<TcpStream> {
     let socket = SockRef::from(stream.get_ref());
     if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(SEND_BUFFER)) {
-        log::warn!("a socket cannot be tuned: {error}");
+        log::warn!(error:%; "a socket cannot be tuned");
     }
     stream
 }

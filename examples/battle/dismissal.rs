@@ -1,4 +1,4 @@
-//! How a battle parts with a client: why, and how its task learns of it.
+//! How a battle parts with a client: why, and how its task learns of it, or of the client's wish to change.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 
 use unsync_websocket::CloseCode;
 
+use crate::change::Change;
 use crate::wire;
 
 /// Why the server parts with a client.
@@ -64,36 +65,62 @@ impl Dismissal {
     }
 }
 
-/// Word of a dismissal, from the battle to the client's task: the close code beside its writer.
+/// Word from a battle to the task of one of its clients, beside the client's writer.
 #[derive(Default)]
 pub(crate) struct Notice {
-    dismissal: Cell<Option<Dismissal>>,
-    waker: Cell<Option<Waker>>,
+    /// The connection, as the log calls it.
+    pub(crate) conn: u64,
+    /// The battle parts with this client. A client that leaves by itself is told nothing.
+    pub(crate) dismissal: Word<Dismissal>,
+    /// This client wants to go on in another battle; of several wishes, in the latest.
+    pub(crate) change: Word<Change>,
 }
 
 impl Notice {
-    pub(crate) fn give(&self, dismissal: Dismissal) {
-        self.dismissal.set(Some(dismissal));
+    /// For the client on this connection.
+    pub(crate) fn of(conn: u64) -> Self {
+        Self { conn, ..Self::default() }
+    }
+}
+
+/// A word that may be given, once or again, and that one task waits for.
+pub(crate) struct Word<W> {
+    word: Cell<Option<W>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl<W> Default for Word<W> {
+    fn default() -> Self {
+        Self { word: Cell::default(), waker: Cell::default() }
+    }
+}
+
+impl<W> Word<W> {
+    pub(crate) fn give(&self, word: W) {
+        self.word.set(Some(word));
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn given(&self) -> Option<Dismissal> {
-        self.dismissal.get()
-    }
-
-    /// Waits for the battle to part with this client; for ever, if the client leaves by itself.
-    pub(crate) async fn wait(&self) -> Dismissal {
-        poll_fn(|cx| match self.dismissal.get() {
-            Some(dismissal) => Poll::Ready(dismissal),
+    /// Waits for the word, and takes it.
+    pub(crate) async fn wait(&self) -> W {
+        poll_fn(|cx| match self.word.take() {
+            Some(word) => Poll::Ready(word),
             None => {
                 self.waker.set(Some(cx.waker().clone()));
                 Poll::Pending
             }
         })
         .await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn given(&self) -> Option<W>
+    where
+        W: Copy,
+    {
+        self.word.get()
     }
 }
 
@@ -122,11 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_waits_is_woken_by_the_notice_and_one_that_asks_later_has_it_too() {
-        let notice = Notice::default();
-        assert_eq!(block_on(poll_once(notice.wait())), None);
-        let (heard, ()) = block_on(zip(notice.wait(), async { notice.give(Dismissal::Flood) }));
+    fn a_task_that_waits_is_woken_by_the_word_and_one_that_asks_later_has_it_too() {
+        let word = Word::default();
+        assert_eq!(block_on(poll_once(word.wait())), None);
+        let (heard, ()) = block_on(zip(word.wait(), async { word.give(Dismissal::Flood) }));
         assert_eq!(heard, Dismissal::Flood);
-        assert_eq!(block_on(notice.wait()), Dismissal::Flood);
+        word.give(Dismissal::Idle);
+        word.give(Dismissal::Failed);
+        assert_eq!(block_on(word.wait()), Dismissal::Failed, "the latest");
+        assert_eq!(block_on(poll_once(word.wait())), None, "it is taken once");
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Connections beyond the limit that are told so.
@@ -26,6 +26,8 @@ pub(crate) struct Limits {
     /// Not for this machine's own: its bots, or a proxy that everybody comes through.
     counts_loopback: bool,
     open: AtomicUsize,
+    /// Connections so far.
+    conns: AtomicU64,
     addresses: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -42,6 +44,8 @@ pub(crate) enum Verdict {
 /// A connection, counted as long as this is held; it goes where the connection goes.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// What the log calls it: a number that no other has had.
+    pub(crate) conn: u64,
     limits: Arc<Limits>,
     address: Option<IpAddr>,
     pub(crate) verdict: Verdict,
@@ -66,6 +70,7 @@ impl Limits {
     /// A connection comes from `address`.
     pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Entry {
         let others = self.open.fetch_add(1, Relaxed);
+        let conn = self.conns.fetch_add(1, Relaxed).wrapping_add(1);
         let counted = |it: &IpAddr| self.counts_loopback || !it.is_loopback();
         let address = address.map(site).filter(counted).filter(|_| self.most.from_one_address.is_some());
         let from_there = address.map_or(0, |address| {
@@ -84,7 +89,7 @@ impl Limits {
         } else {
             Verdict::Welcome
         };
-        Entry { limits: Arc::clone(self), address, verdict }
+        Entry { conn, limits: Arc::clone(self), address, verdict }
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {

@@ -8,7 +8,8 @@
 //!   long, `wire/` how it looks on the wire; `ticket.rs` who may come back, `allowance.rs` how much a client may ask
 //!   for, `dismissal.rs` how the server parts with one; `bots.rs` who plays when nobody does, `brain.rs` how; `pages.rs`
 //!   what the browser gets, `page/` the client.
-//! * `desk.rs` takes connections in, `wish.rs` reads what they ask for, `results.rs` keeps the best of all time; `counts.rs` and
+//! * `change.rs` lets a player go on in another battle, with the connection; `lobby.rs` is what cores tell each other of theirs.
+//! * `logs.rs` is how log lines look; `desk.rs` takes connections in, `wish.rs` reads what they ask for, `results.rs` keeps the best of all time; `counts.rs` and
 //!   `limits.rs` are what an operator looks at and sets.
 //!
 //! The manager lives longer than the executor, so its tasks borrow it.
@@ -18,7 +19,7 @@
 //! `--threads 4` is the same program four times. `per_core.rs` runs [`host`] on four threads, each with a manager and an
 //! executor of its own, and nothing in a battle knows of it. One more thread takes connections in, reads the request, and
 //! hands the socket to the core of the battle (`cores.rs`: where that is, and the bounded way there). After that nothing of
-//! a player crosses threads, and a panic that ends a thread ends no battle but those that were on it. With `--share-port`
+//! a player crosses threads, but for one who changes to a battle elsewhere; and a panic that ends a thread ends no battle but those that were on it. With `--share-port`
 //! each core takes in connections of its own (`listen.rs`), and only who has a ticket of another is handed over.
 
 mod allowance;
@@ -26,6 +27,9 @@ mod arena;
 mod battle;
 mod bots;
 mod brain;
+mod change;
+#[cfg(test)]
+mod change_tests;
 mod cores;
 mod counts;
 mod desk;
@@ -41,6 +45,8 @@ mod dismissal;
 mod kit;
 mod limits;
 mod listen;
+mod lobby;
+mod logs;
 mod manager;
 mod name;
 #[cfg(test)]
@@ -72,23 +78,23 @@ use std::time::{Duration, Instant};
 use async_executor::{LocalExecutor, Task};
 use async_io::{Async, Timer, block_on};
 use async_signal::{Signal, Signals};
-use futures_lite::future::{or, pending, zip};
+use futures_lite::future::{or, pending, yield_now, zip};
 use futures_lite::{AsyncRead, AsyncWrite, Stream, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use unsync_websocket::{
-    BufReader, BufWriter, Config, HandshakeError, ServerRequest, new_shared, new_shared_with_capacity,
-};
+use unsync_websocket::{BufReader, BufWriter, Config, WebSocket, new_shared, new_shared_with_capacity};
 
+use change::depart;
 use cores::{Cores, INBOX, Inbox};
 use desk::{Desk, Spawner, accept, receive};
 use dismissal::Notice;
-use limits::Limits;
+use limits::{Entry, Limits};
 use listen::Listeners;
 use manager::BattleManager;
 use options::{HELP, Options};
 use per_core::{Core, per_core};
 use results::{Results, Scores};
+use wire::Why;
 use wish::Wish;
 
 /// Bytes of the longest message a client may send: a join with a long name, and some keys.
@@ -116,10 +122,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    log::set_max_level(log::LevelFilter::Info);
-    if log::set_logger(&StderrLogger).is_err() {
-        eprintln!("somebody else logs already");
-    }
+    logs::begin(options.log);
     match serve_all(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -186,7 +189,7 @@ async fn front(
     };
     let ending = async {
         or(signal(), cores.all_gone()).await;
-        log::info!("closing; Ctrl-C again to end at once");
+        log::info!("ends; Ctrl-C again to end at once");
         cores.end();
         let second_signal = async {
             signal().await;
@@ -219,7 +222,8 @@ async fn host(
     // Tasks, and not part of this future: it is polled whenever anything happens on this thread.
     let listener = listeners.of_core(core);
     let accepting = listener.map(|it| executor.spawn(accept(spawner(), &desk, it, guests())));
-    let receiving = executor.spawn(receive(spawner(), &desk, inbox, guests()));
+    let door = inbox.clone();
+    let receiving = executor.spawn(receive(spawner(), &desk, &manager, inbox, guests()));
     let ticking = executor.spawn(or(tick(spawner(), &manager, cores, guests()), cores.ending()));
     // The bots end by themselves, when they are told that the server does.
     let muster = bots::muster(spawner(), &manager, listeners.address());
@@ -232,6 +236,10 @@ async fn host(
 
     let ending = async {
         cores.ending().await;
+        // Who is at the door is still taken in, to be told as well.
+        while !door.is_empty() {
+            yield_now().await;
+        }
         // Who comes now is refused, and not waited for.
         drop(present);
         part(&manager, &mut all_gone).await;
@@ -276,7 +284,7 @@ async fn part(manager: &BattleManager, all_gone: &mut BufReader) {
     // The clients' own deadlines come first, but for those that have yet to say what they want.
     let patience = async {
         Timer::after(PATIENCE).await;
-        log::warn!("not waiting any longer");
+        log::warn!(core = manager.core().index; "not waiting any longer");
     };
     or(gone, or(patience, dismissing)).await;
 }
@@ -296,7 +304,21 @@ async fn tick<'m, T>(
         manager.tick();
         cores.tell(manager.core(), manager.survey());
         keep(&spawner, cores, manager.take_results(), &present);
+        exchange(manager, cores);
     }
+}
+
+/// Tells the other cores what there is to tell, and hears what they have told.
+fn exchange<T>(manager: &BattleManager, cores: &Cores<T>) {
+    if manager.lobby().tick() {
+        cores.tell_list(&manager.list());
+    }
+    for won in manager.take_won() {
+        cores.tell_news(manager.core(), &won);
+    }
+    let (lists, news) = cores.post(manager.core());
+    lists.into_iter().for_each(|list| manager.lobby().hear(list));
+    news.iter().for_each(|won| manager.hear(won));
 }
 
 /// Sees to it that what was won is kept. The disk is waited for in a task, which the server's end waits for.
@@ -305,88 +327,106 @@ fn keep<T>(spawner: &Spawner<'_>, cores: &Cores<T>, scores: Scores, present: &We
         let (results, present) = (results.clone(), present.upgrade());
         spawner.spawn(async move {
             if let Err(error) = results.save(scores).await {
-                log::error!("results are lost: {error}");
+                log::error!(error:%; "results are lost");
             }
             drop(present);
         });
     }
 }
 
-/// One client's life in a battle.
+/// One client's life in a battle, until it leaves or goes on in another.
 async fn battle<T: AsyncRead + AsyncWrite + Unpin + 'static>(
-    request: ServerRequest<T>,
+    mut websocket: WebSocket<T>,
+    wish: Wish,
+    mut entry: Entry,
     manager: &BattleManager,
-) -> Result<(), HandshakeError> {
-    let wish = Wish::of(&request).unwrap_or_default();
-    let websocket = request.accept().await?;
-    let cork = websocket.cork_handle();
-    let (mut sender, mut receiver) = websocket.split();
-
+    cores: &Cores<T>,
+) {
     let (writer, mut reader) = new_shared_with_capacity(RING); // !Sync halves of a quasi-ring buffer
-    let notice = Rc::new(Notice::default());
+    let conn = entry.conn;
+    let notice = Rc::new(Notice::of(conn));
     let battle = manager.matchmake(wish); // Rc<RefCell<Battle>>
     let cid = battle.borrow_mut().join(writer, Rc::clone(&notice), wish.ticket);
+    let (core, number) = (manager.core().index, battle.borrow().number());
 
-    let outgoing = async move {
-        let sending = async {
-            while let Some(mut buf) = reader.read().await {
-                if let Err(err) = sender.send(&mut buf[..]).await {
-                    log::error!("client {cid}: send: {err}");
+    loop {
+        let cork = websocket.cork_handle();
+        let (mut sender, receiver) = websocket.split();
+        let mut receiver = Some(receiver);
+
+        let outgoing = async {
+            let sending = async {
+                while let Some(mut buf) = reader.read().await {
+                    if let Err(err) = sender.send(&mut buf[..]).await {
+                        log::error!(conn, core, battle = number, client = cid, error:% = err; "send");
+                        break;
+                    }
+                    manager.counts().sent(buf.len());
+                    // `buf` is dropped here, which advances the read head
+                }
+                None
+            };
+            // A client that does not read is stuck in `send` when the battle parts with it.
+            let closed = match or(async { Some(notice.dismissal.wait().await) }, sending).await {
+                Some(dismissal) => {
+                    manager.counts().dismissed(dismissal);
+                    sender.close_now(dismissal.code(), &dismissal.reason()).await
+                }
+                None => sender.close().await,
+            };
+            if let Err(err) = closed {
+                log::info!(conn, core, battle = number, client = cid, error:% = err; "close");
+            }
+        };
+
+        let incoming = async {
+            let mut data = Vec::new();
+            while let Some(half) = &mut receiver {
+                data.clear();
+                if let Err(err) = half.receive_data(&mut data).await {
+                    if !err.is_clean_close() {
+                        log::warn!(conn, core, battle = number, client = cid, error:% = err; "receive");
+                    }
+                    battle.borrow_mut().leave(cid);
+                    receiver = None; // what still comes, `close` reads
                     break;
                 }
-                manager.counts().sent(buf.len());
-                // `buf` is dropped here, which advances the read head
+                manager.counts().received(data.len());
+                let mut battle = battle.borrow_mut();
+                for message in wire::Decoder::new(&data) {
+                    battle.handle_message(cid, message);
+                }
+                battle.flush(); // broadcast what is buffered for all clients
             }
+        };
+
+        // Meanwhile it may wish for a seat in another battle, and be given one.
+        let changing = async {
+            loop {
+                let change = notice.change.wait().await;
+                let wanted = change.battle;
+                let answer = cores.ask(change).await;
+                match answer {
+                    // Who has left, or was told to go, goes nowhere else.
+                    _ if !battle.borrow().has(cid) => pending().await,
+                    Ok(seat) => break Some(seat),
+                    Err(why) => battle.borrow().stay(cid, wanted, why),
+                }
+            }
+        };
+        let living = async {
+            zip(incoming, outgoing).await;
             None
         };
-        // A client that does not read is stuck in `send` when the battle parts with it.
-        let closed = match or(async { Some(notice.wait().await) }, sending).await {
-            Some(dismissal) => {
-                manager.counts().dismissed(dismissal);
-                sender.close_now(dismissal.code(), &dismissal.reason()).await
-            }
-            None => sender.close().await,
-        };
-        if let Err(err) = closed {
-            log::info!("client {cid}: close: {err}");
+        let Some(seat) = cork.scope(or(changing, living)).await else { return };
+
+        // Nothing waits from here on, so the player is in one battle, and then in the other.
+        let Some(receiver) = receiver else { return };
+        let Ok(whole) = WebSocket::reunite(sender, receiver) else { return };
+        match depart(whole, seat, entry, cores) {
+            Ok(()) => return battle.borrow_mut().go_on(cid),
+            Err(back) => (websocket, entry) = back,
         }
-    };
-
-    let incoming = async move {
-        let mut data = Vec::new();
-        loop {
-            data.clear();
-            if let Err(err) = receiver.receive_data(&mut data).await {
-                if !err.is_clean_close() {
-                    log::warn!("client {cid}: receive: {err}");
-                }
-                battle.borrow_mut().leave(cid);
-                break;
-            }
-            manager.counts().received(data.len());
-            let mut battle = battle.borrow_mut();
-            for message in wire::Decoder::new(&data) {
-                battle.handle_message(cid, message);
-            }
-            battle.flush(); // broadcast what is buffered for all clients
-        }
-    };
-
-    cork.scope(zip(incoming, outgoing)).await;
-    Ok(())
-}
-
-/// Writes every line to standard error.
-struct StderrLogger;
-
-impl log::Log for StderrLogger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
+        battle.borrow().stay(cid, seat.battle, Why::NotNow);
     }
-
-    fn log(&self, record: &log::Record<'_>) {
-        eprintln!("{:<5} {}: {}", record.level(), record.target(), record.args());
-    }
-
-    fn flush(&self) {}
 }

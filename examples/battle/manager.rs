@@ -8,12 +8,15 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::battle::Battle;
+use crate::change::{Change, Seat};
 use crate::cores::number_of_battle;
 use crate::counts::{Counts, Survey};
+use crate::lobby::{List, Lobby, Won, most_wanted};
 use crate::per_core::Core;
 use crate::results::Scores;
 use crate::rules::Rules;
 use crate::ticket::Ticket;
+use crate::wire::Why;
 use crate::wish::Wish;
 
 /// Opens battles as they are needed, and forgets those that everybody left.
@@ -25,6 +28,8 @@ pub(crate) struct BattleManager {
     battles: RefCell<Vec<Rc<RefCell<Battle>>>>,
     opened: Cell<u32>,
     counts: Arc<Counts>,
+    /// Of all cores.
+    lobby: Rc<Lobby>,
     /// Seeds for the battles.
     rng: RefCell<StdRng>,
 }
@@ -39,6 +44,7 @@ impl BattleManager {
             battles: RefCell::default(),
             opened: Cell::new(0),
             counts,
+            lobby: Rc::default(),
             rng: RefCell::new(rng),
         }
     }
@@ -83,6 +89,21 @@ impl BattleManager {
         battles.iter().find_map(|battle| battle.borrow_mut().hire())
     }
 
+    /// A seat for one who changes to a battle here, or to a new one.
+    pub(crate) fn reserve(&self, Change { battle: number, name }: Change) -> Result<Seat, Why> {
+        let mut battles = self.battles.borrow_mut();
+        let battle = match number {
+            0 => {
+                battles.push(self.open());
+                battles.last()
+            }
+            _ => battles.iter().find(|it| it.borrow().number() == number),
+        };
+        let mut battle = battle.ok_or(Why::Gone)?.borrow_mut();
+        let ticket = battle.reserve(name).ok_or(Why::Full)?;
+        Ok(Seat { battle: battle.number(), core: self.core.index, ticket })
+    }
+
     /// Why a wish for a certain battle cannot be granted, as status and text.
     pub(crate) fn refusal(&self, wish: Wish) -> Option<(u16, &'static str)> {
         let number = wish.battle?;
@@ -111,14 +132,37 @@ impl BattleManager {
         }
     }
 
+    /// The battles that others are told of.
+    pub(crate) fn list(&self) -> List {
+        let battles = self.battles.borrow().iter().map(|it| it.borrow().listing()).collect();
+        List { core: self.core.index, battles: most_wanted(battles) }
+    }
+
+    /// What this core knows of all battles.
+    pub(crate) fn lobby(&self) -> &Lobby {
+        &self.lobby
+    }
+
+    /// Who has won here since the last call.
+    pub(crate) fn take_won(&self) -> Vec<Won> {
+        self.battles.borrow().iter().filter_map(|it| it.borrow_mut().take_won()).collect()
+    }
+
+    /// Somebody has won, here or elsewhere: all battles are told.
+    pub(crate) fn hear(&self, won: &Won) {
+        for battle in self.battles.borrow().iter() {
+            battle.borrow_mut().hear(won);
+        }
+    }
+
     fn open(&self) -> Rc<RefCell<Battle>> {
         let nth = self.opened.get().wrapping_add(1);
         self.opened.set(nth);
         let number = number_of_battle(self.core, nth);
         let core = self.core.index.try_into().unwrap_or(u8::MAX);
         let rng = StdRng::from_rng(&mut *self.rng.borrow_mut());
-        log::info!("battle {number} opens");
-        Rc::new(RefCell::new(Battle::new(number, core, self.rules, rng)))
+        log::info!(core, battle = number; "a battle opens");
+        Rc::new(RefCell::new(Battle::new(number, core, self.rules, Rc::clone(&self.lobby), rng)))
     }
 
     /// All battles move on by one tick. Those that no client's task holds, and where nobody is expected, are over; and so are those

@@ -16,7 +16,7 @@ async fn metric(address: SocketAddr, name: &str) -> f64 {
     line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
 }
 
-async fn becomes(address: SocketAddr, name: &str, value: f64) {
+pub(crate) async fn becomes(address: SocketAddr, name: &str, value: f64) {
     let begun = Instant::now();
     while (metric(address, name).await - value).abs() > 1e-9 {
         assert!(begun.elapsed() < Duration::from_secs(20), "{name} does not become {value}");

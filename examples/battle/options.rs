@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use crate::limits::Most;
+use crate::logs::Form;
 use crate::per_core::Pin;
 use crate::rules::{Rules, ticks};
 
@@ -26,6 +27,7 @@ Usage: battle [OPTIONS]
   --max-connections N  sockets that may be open; who comes later is told 503 (default: as many as the system gives)
   --max-per-ip N     of these, from one address (but this machine's own); more are told 429
   --results FILE     keeps the best of all time there (default: they are forgotten)
+  --log FORM         how lines on standard error look: text or json (default text)
   --deflate          compresses what it sends, where the browser agrees (build with --features deflate)
   --help             this text
 
@@ -42,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) share_port: bool,
     pub(crate) most: Most,
     pub(crate) results: Option<PathBuf>,
+    pub(crate) log: Form,
 }
 
 impl Default for Options {
@@ -55,6 +58,7 @@ impl Default for Options {
             share_port: false,
             most: Most::default(),
             results: None,
+            log: Form::Text,
         }
     }
 }
@@ -95,6 +99,13 @@ impl Options {
             "--max-connections" => self.most.in_all = number(value()?, 1, u32::MAX)?.try_into().ok(),
             "--max-per-ip" => self.most.from_one_address = number(value()?, 1, u32::MAX)?.try_into().ok(),
             "--results" => self.results = Some(value()?.into()),
+            "--log" => {
+                self.log = match &*value()? {
+                    "text" => Form::Text,
+                    "json" => Form::Json,
+                    other => return Err(format!("--log: {other:?} is neither text nor json")),
+                }
+            }
             "--pin" => self.pin = Pin::Yes,
             "--share-port" => self.share_port = true,
             "--deflate" if cfg!(feature = "deflate") => self.deflate = true,
@@ -116,9 +127,10 @@ mod tests {
 
     #[test]
     fn every_option_is_taken_and_is_in_the_help() {
-        let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60 --threads 4 --pin --share-port --max-connections 9 --max-per-ip 3 --results best.redb";
-        let Options { listen, rules, threads, pin, share_port, most, results, .. } =
+        let line = "--listen [::1]:0 --bots 5 --seats 3 --round 20 --score 9 --result 2 --idle 60 --threads 4 --pin --share-port --max-connections 9 --max-per-ip 3 --results best.redb --log json";
+        let Options { listen, rules, threads, pin, share_port, most, results, log, .. } =
             parse(line).unwrap().unwrap();
+        assert_eq!(log, Form::Json);
         assert_eq!(results, Some(PathBuf::from("best.redb")));
         assert_eq!((threads.get(), pin, share_port), (4, Pin::Yes, true));
         assert_eq!(most, Most { in_all: Some(9), from_one_address: Some(3) });
@@ -136,8 +148,9 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_help() {
-        let Options { listen, rules, deflate, threads, pin, share_port, most, results } =
+        let Options { listen, rules, deflate, threads, pin, share_port, most, results, log } =
             parse("").unwrap().unwrap();
+        assert_eq!(log, Form::Text);
         assert!(!deflate && results.is_none());
         assert_eq!((threads.get(), pin, share_port), (1, Pin::No, false));
         assert_eq!(most, Most { in_all: None, from_one_address: None });
@@ -153,6 +166,7 @@ mod tests {
             ("--seats 0", "--seats: \"0\" is no number from 1 to 64"),
             ("--bots many", "--bots: \"many\" is no number from 0 to 64"),
             ("--threads 65", "--threads: \"65\" is no number from 1 to 64"),
+            ("--log loud", "--log: \"loud\" is neither text nor json"),
             ("--round -1", "--round: \"-1\" is no number from 1 to 86400"),
         ] {
             assert_eq!(parse(line).unwrap_err(), complaint);

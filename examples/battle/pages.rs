@@ -16,7 +16,7 @@ struct Page {
     body: &'static str,
 }
 
-const PAGES: [Page; 16] = [
+const PAGES: [Page; 17] = [
     Page { path: "/", kind: "text/html; charset=utf-8", body: include_str!("page/index.html") },
     style("/style.css", include_str!("page/style.css")),
     Page { path: "/admin", kind: "text/html; charset=utf-8", body: include_str!("page/admin.html") },
@@ -31,6 +31,7 @@ const PAGES: [Page; 16] = [
     script("/scene.js", include_str!("page/scene.js")),
     script("/effects.js", include_str!("page/effects.js")),
     script("/hud.js", include_str!("page/hud.js")),
+    script("/lobby.js", include_str!("page/lobby.js")),
     script("/sound.js", include_str!("page/sound.js")),
     Page { path: "/favicon.svg", kind: "image/svg+xml", body: FAVICON },
 ];
@@ -73,7 +74,7 @@ pub(crate) async fn answer<T: AsyncRead + AsyncWrite + Unpin + 'static>(
                 Some(results) => match results.best().await {
                     Ok(best) => plain(request, 200).body(best).await,
                     Err(error) => {
-                        log::error!("the best: {error}");
+                        log::error!(error:%; "the best cannot be read");
                         plain(request, 500).body("they cannot be read\n").await
                     }
                 },
@@ -84,7 +85,7 @@ pub(crate) async fn answer<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     // Browsers ask for this one unasked.
     let path = if request.path() == "/favicon.ico" { "/favicon.svg" } else { request.path() };
     let Some(page) = PAGES.iter().find(|page| page.path == path) else {
-        log::info!("no page {:?}", request.path());
+        log::info!(path = request.path(); "no such page");
         return request.reject(404).body("there is nothing here").await;
     };
     request

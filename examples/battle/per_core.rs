@@ -60,12 +60,12 @@ where
         // More threads than cores share them.
         let place = index.checked_rem(places.len()).and_then(|at| places.get(at));
         if place.is_some_and(|place| !core_affinity::set_for_current(*place)) {
-            log::warn!("core {index}: the thread cannot be pinned");
+            log::warn!(core = index; "the thread cannot be pinned");
         }
         // What a panic leaves behind is dropped with the future, on this thread; nobody looks at it.
         catch_unwind(AssertUnwindSafe(|| block_on(work(Core { index, count }, item)))).map_err(|panic| {
             let said = said(&*panic);
-            log::error!("core {index}: a panic: {said}");
+            log::error!(core = index, said = &*said; "a panic ends the thread");
             said
         })
     };

@@ -83,7 +83,7 @@ impl World {
             let server = Server::with_timer(server, world.sim.timer());
             // A client that does not read is to be noticed within the run.
             let desk = Desk { cores: &world.cores, config: config_of_run(), manager: Some(&world.manager) };
-            let _ = desk.serve(server, None).await;
+            desk.serve(server, None).await;
             world.serving.update(|count| count - 1);
         });
         self.nets.borrow_mut().push(net.clone());
@@ -173,7 +173,11 @@ impl View {
                 );
             }
             Event::Refused => panic!("our names are good"),
-            Event::Pong(_) | Event::Said { .. } => {}
+            Event::Pong(_)
+            | Event::Said { .. }
+            | Event::Lobby(_)
+            | Event::Stay { .. }
+            | Event::Won { .. } => {}
         }
     }
 

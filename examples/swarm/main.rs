@@ -29,6 +29,7 @@ mod wire;
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -97,8 +98,9 @@ async fn swarm<'a>(
     if account.coming(options.players) > 0 {
         return Err(format!("{} players did not get in", account.coming(options.players)).into());
     }
+    clear();
     println!(
-        "\r{} players in {} battles after {:.1} s",
+        "{} players in {} battles after {:.1} s",
         options.players,
         account.battles(),
         began.elapsed().as_secs_f64()
@@ -116,7 +118,7 @@ async fn swarm<'a>(
     for task in tasks {
         task.await;
     }
-    eprint!("\r{:78}\r", "");
+    clear();
     print!("{}", account.report(spoke));
     if let Some(path) = &options.plot {
         fs::write(path, plot::svg(&account.seconds()))?;
@@ -136,8 +138,18 @@ async fn wait(what: &str, until: Instant, account: &Account, is_there: impl Fn()
     }
 }
 
-/// One line, written again and again.
+/// Takes the progress away.
+fn clear() {
+    if io::stderr().is_terminal() {
+        eprint!("\r{:78}\r", "");
+    }
+}
+
+/// One line, written again and again, where somebody looks at it.
 fn progress(what: &str, done: usize, all: usize, account: &Account) {
+    if !io::stderr().is_terminal() {
+        return;
+    }
     let filled = (done * 30).checked_div(all).unwrap_or(30).min(30);
     let (sent, heard) = account.counts();
     eprint!("\r{what:9} [{:30}] sent {sent}, delivered {heard}   ", "#".repeat(filled));

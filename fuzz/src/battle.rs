@@ -62,11 +62,12 @@ fn check_end<T>(data: &[u8], written: &[u8], error: Option<usize>, messages: &[R
             match messages[place].as_ref().err() {
                 Some(Error::UnknownTag(tag)) => assert_eq!(rest.first(), Some(tag)),
                 Some(Error::NotText) => {
-                    // Behind the version of a join, at once in what is said, or behind an id and a hue.
+                    // Behind the version of a join, at once in what is said, behind an id and a hue, or a battle and a score.
                     let len_at = match rest[0] {
                         1 => 2,
                         6 => 1,
                         66 => 4,
+                        77 => 9,
                         _ => 3,
                     };
                     let text = &rest[len_at + 1..][..usize::from(rest[len_at])];

@@ -11,7 +11,7 @@ use unsync_websocket::{
 };
 
 use crate::input::{Input, cuts_of, pieces};
-use crate::server::{Asked, Server, accept_for, client, fill, switching};
+use crate::server::{ACCEPT, Asked, Server, accept_for, client, fill, switching};
 use crate::wire::{Read, Reply, Seen, Wire, upgrade};
 
 // --- heads, the obvious way -----------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ fn answering(
 /// refusal with a body that is not too long.
 ///
 /// Whether the bytes are more headers of the right answer or everything; the cuts; then the bytes, in which `{accept}` stands for
-/// the right value.
+/// the right value in a `Sec-WebSocket-Accept`, and elsewhere for itself.
 pub fn client_handshake(data: &[u8]) {
     let mut input = Input::new(data);
     let way = input.byte();
@@ -300,6 +300,7 @@ pub fn client_handshake(data: &[u8]) {
         }
         _ => [b"HTTP/1.1 404 x\r\n", rest].concat(),
     };
+    let bytes = only_as_value(bytes);
     // The accept value, as long as any, in place of the one that is not known yet.
     let filled = fill(&bytes, "bm90aGluZyB0byBiZSBmb3VuZCE=");
     let whole = connected(&bytes, &[]);
@@ -329,6 +330,20 @@ pub fn client_handshake(data: &[u8]) {
             }
         }
     }
+}
+
+/// The accept value is another each time, and so must stand only where nothing but the whole of it matters.
+fn only_as_value(mut bytes: Vec<u8>) -> Vec<u8> {
+    let name = b"sec-websocket-accept:";
+    for line in bytes.split_mut(|byte| *byte == b'\n') {
+        if line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        while let Some(at) = line.windows(ACCEPT.len()).position(|window| window == ACCEPT.as_bytes()) {
+            line[at] = b'(';
+        }
+    }
+    bytes
 }
 
 fn connected(bytes: &[u8], cuts: &[usize]) -> Result<Option<String>, HandshakeError> {

@@ -9,6 +9,20 @@ use unsync_websocket_test_alloc::Scope;
 
 use crate::input::Input;
 
+/// What the ring may hold. The largest is beyond twice what it keeps when it is empty.
+const CAPACITIES: [usize; 8] = [0, 1, 7, 64, 300, 4096, 5000, 9000];
+
+/// Bytes that count up: a record is a part of them.
+static COUNTING: [u8; 12 << 10] = {
+    let mut bytes = [0; 12 << 10];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at] = at as u8;
+        at += 1;
+    }
+    bytes
+};
+
 #[derive(Default)]
 struct Count(AtomicUsize);
 
@@ -35,10 +49,10 @@ impl Model {
         if self.reader_gone { self.capacity } else { self.capacity - self.waiting.len() - self.held }
     }
 
-    fn record(&mut self, len: usize) -> Vec<u8> {
-        let start = self.next;
+    fn record(&mut self, len: usize) -> &'static [u8] {
+        let start = usize::from(self.next);
         self.next = self.next.wrapping_add(len as u8).wrapping_add(1);
-        (0..len).map(|i| start.wrapping_add(i as u8)).collect()
+        &COUNTING[start..start + len]
     }
 
     /// Writes and compares all that can be seen of it.
@@ -54,11 +68,11 @@ impl Model {
         } else if len > free {
             Err(RingError::Full { len, free })
         } else {
-            self.waiting.extend(&record);
+            self.waiting.extend_from_slice(record);
             self.wakes += usize::from(std::mem::take(&mut self.is_parked));
             Ok(())
         };
-        assert_eq!(writer.write(&record), expected);
+        assert_eq!(writer.write(record), expected);
         self.compare(writer, wakes);
     }
 
@@ -77,7 +91,7 @@ impl Model {
 #[allow(clippy::collapsible_match, reason = "what an operation does stands apart from when it is meant")]
 pub fn ring(data: &[u8]) {
     let mut input = Input::new(data);
-    let capacity = input.of(&[0, 1, 7, 64, 300, 4096, 5000, 20_000]);
+    let capacity = input.of(&CAPACITIES);
     let wakes = Arc::new(Count::default());
     let waker = Waker::from(wakes.clone());
     let mut cx = Context::from_waker(&waker);
@@ -187,7 +201,7 @@ fn read(
 /// Fills and empties, and looks at the heap.
 fn bounds(data: &[u8]) {
     let mut input = Input::new(data);
-    let capacity = input.of(&[0, 1, 7, 64, 300, 4096, 5000, 20_000]);
+    let capacity = input.of(&CAPACITIES);
     let record = [0; 1024];
     let scope = Scope::new();
     let (writer, mut reader) = new_shared_with_capacity(capacity);

@@ -61,6 +61,13 @@ impl Budget {
     }
 }
 
+/// Where what was read lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Scratch,
+    Message,
+}
+
 /// What a stretch of input came to.
 enum Parsed {
     Event(Event),
@@ -148,8 +155,26 @@ impl Reading {
                 }
             }
             shared.register(slot, cx);
-            parsed = match self.poll_read(shared, data.as_deref_mut()) {
-                Poll::Ready(Ok(parsed)) => parsed,
+            let mut scratch = Scratch::borrow();
+            let (read, place) = self.poll_read(shared, &mut scratch);
+            parsed = match read {
+                Poll::Ready(Ok(count)) => {
+                    if let Some(keepalive) = &mut self.keepalive {
+                        keepalive.heard(shared.timer().now());
+                    }
+                    let mut input = match place {
+                        Place::Scratch => scratch.filled(count),
+                        Place::Message => &[],
+                    };
+                    let parsed = self.parse(shared, &mut input, data.as_deref_mut());
+                    if place == Place::Message {
+                        self.budget.spend(count / LONG_READ_SHARE);
+                    }
+                    // Never more than one read brings.
+                    self.unread.reserve_exact(input.len());
+                    self.unread.extend_from_slice(input);
+                    parsed
+                }
                 Poll::Ready(Err(end)) => {
                     if end == ReadEnd::OfStream {
                         shared.stream_ended(!self.inbound.is_between_messages(), slot);
@@ -161,47 +186,36 @@ impl Reading {
         }
     }
 
-    /// Reads once, and sees what that comes to: into the thread's buffer, or, if more of a long payload is known to be there, straight
-    /// to where it stays.
+    /// Reads into the thread's buffer; or, if more of a long payload is known to be there, straight to where that stays.
     fn poll_read<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
-        data: Option<&mut Vec<u8>>,
-    ) -> Poll<Result<Parsed, ReadEnd>> {
-        if self.flows {
-            let read = self.inbound.read_long(|space| {
-                let read = shared.poll_read(space);
-                let count = if let Poll::Ready(Ok(count)) = read { count } else { 0 };
-                (count, (read, space.len()))
-            });
-            if let Some((read, len)) = read {
-                self.flows = matches!(read, Poll::Ready(Ok(count)) if count == len);
-                let count = std::task::ready!(read)?;
-                self.heard(shared);
-                let parsed = self.parse(shared, &mut &[][..], data);
-                self.budget.spend(count / LONG_READ_SHARE);
-                return Poll::Ready(Ok(parsed));
-            }
+        scratch: &mut Scratch,
+    ) -> (Poll<Result<usize, ReadEnd>>, Place) {
+        if self.flows
+            && let Some(read) = self.read_long(shared)
+        {
+            return (read, Place::Message);
         }
-        let mut scratch = Scratch::borrow();
         let space = scratch.space();
-        let len = space.len();
-        let count = std::task::ready!(shared.poll_read(space))?;
-        self.flows = count == len;
-        self.heard(shared);
-        let mut input = scratch.filled(count);
-        let parsed = self.parse(shared, &mut input, data);
-        // Never more than one read brings.
-        self.unread.reserve_exact(input.len());
-        self.unread.extend_from_slice(input);
-        Poll::Ready(Ok(parsed))
+        let read = shared.poll_read(space);
+        self.flows = matches!(read, Poll::Ready(Ok(count)) if count == space.len());
+        (read, Place::Scratch)
     }
 
-    /// Whatever comes is a sign of life.
-    fn heard<T: AsyncRead + AsyncWrite + Unpin>(&mut self, shared: &Shared<T>) {
-        if let Some(keepalive) = &mut self.keepalive {
-            keepalive.heard(shared.timer().now());
-        }
+    /// Reads payload to where it stays; `None` if there is not much to come.
+    #[cold]
+    fn read_long<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+    ) -> Option<Poll<Result<usize, ReadEnd>>> {
+        let (read, len) = self.inbound.read_long(|space| {
+            let read = shared.poll_read(space);
+            let count = if let Poll::Ready(Ok(count)) = read { count } else { 0 };
+            (count, (read, space.len()))
+        })?;
+        self.flows = matches!(read, Poll::Ready(Ok(count)) if count == len);
+        Some(read)
     }
 
     /// Nothing has arrived: gives back what is not needed meanwhile, and lets out what was answered.

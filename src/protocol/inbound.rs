@@ -624,16 +624,21 @@ impl Inbound {
 fn make_room(buffer: &mut Vec<u8>, more: usize, most: usize) {
     let needed = buffer.len().saturating_add(more);
     if needed > buffer.capacity() {
-        if needed > LONG
-            && let Some(mut large) = spare::take_large(most)
-        {
-            // The thread had it already: it need not grow by what has come.
-            large.extend_from_slice(buffer);
-            spare::give(std::mem::replace(buffer, large));
-        }
-        let capacity = buffer.capacity().saturating_mul(2).min(most).max(needed);
-        buffer.reserve_exact(capacity.saturating_sub(buffer.len()));
+        grow(buffer, needed, most);
     }
+}
+
+#[cold]
+fn grow(buffer: &mut Vec<u8>, needed: usize, most: usize) {
+    if needed > LONG
+        && let Some(mut large) = spare::take_large(most)
+    {
+        // The thread had it already: it need not grow by what has come.
+        large.extend_from_slice(buffer);
+        spare::give(std::mem::replace(buffer, large));
+    }
+    let capacity = buffer.capacity().saturating_mul(2).min(most).max(needed);
+    buffer.reserve_exact(capacity.saturating_sub(buffer.len()));
 }
 
 impl PartialHeader {

@@ -20,6 +20,7 @@ thread_local! {
 type Kept = std::thread::LocalKey<Cell<Vec<Vec<u8>>>>;
 
 /// An empty buffer; one with room already, if there is one.
+#[inline]
 pub(super) fn take() -> Vec<u8> {
     with(&SMALL_ONES, Vec::pop).flatten().unwrap_or_default()
 }
@@ -33,6 +34,8 @@ pub(super) fn take_large(len: usize) -> Option<Vec<u8>> {
     with(&LARGE_ONES, take).flatten()
 }
 
+// Inlined, so that which place it is is known where it is used.
+#[inline]
 fn with<R>(place: &'static Kept, work: impl FnOnce(&mut Vec<Vec<u8>>) -> R) -> Option<R> {
     let work = |spare: &Cell<Vec<Vec<u8>>>| {
         let mut kept = spare.take();
@@ -45,13 +48,17 @@ fn with<R>(place: &'static Kept, work: impl FnOnce(&mut Vec<Vec<u8>>) -> R) -> O
 }
 
 /// Hands a buffer on. What is in it is forgotten.
-pub(super) fn give(mut buffer: Vec<u8>) {
-    let (place, most) = match buffer.capacity() {
-        0 => return,
-        capacity if capacity <= SMALL.1 => (&SMALL_ONES, SMALL.0),
-        capacity if capacity <= LARGE.1 => (&LARGE_ONES, LARGE.0),
-        _ => return,
-    };
+pub(super) fn give(buffer: Vec<u8>) {
+    match buffer.capacity() {
+        0 => {}
+        capacity if capacity <= SMALL.1 => keep(&SMALL_ONES, SMALL.0, buffer),
+        capacity if capacity <= LARGE.1 => keep(&LARGE_ONES, LARGE.0, buffer),
+        _ => {}
+    }
+}
+
+#[inline]
+fn keep(place: &'static Kept, most: usize, mut buffer: Vec<u8>) {
     buffer.clear();
     let _ended = with(place, |kept| {
         kept.push(buffer);

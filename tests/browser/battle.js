@@ -236,7 +236,7 @@ async function duel(browser) {
   });
 
   await step("whose network is cut is back within seconds, with the same score, and so after a reload", async () => {
-    const returns = () => house.log.filter((line) => line.includes('is "Ann" again')).length;
+    const returns = () => house.log.filter((line) => /comes to its seat .*name="Ann"/.test(line)).length;
     for (const [count, interruption] of [() => network.cut(), () => ann.reload()].entries()) {
       const score = await scoreOf(bob, ANN);
       await interruption();
@@ -253,7 +253,7 @@ async function duel(browser) {
     await bob.context().close();
     await until("one ship is left", async () => (await players(ann)).length === 1);
     assert.deepEqual((await table(ann)).map(([name]) => name), [ANN]);
-    await until("the log tells", () => house.log.some((line) => line.includes("leaves, 1 here")));
+    await until("the log tells", () => house.log.some((line) => / leaves .*here=1$/.test(line)));
   });
 
   // A connection that is cut is no fault of the page, but Chromium may note it.
@@ -372,7 +372,7 @@ async function away(browser) {
 
   await step("a seat that is not used is given up, the page says so, and another may be taken", async () => {
     await until("the page says so", async () => /seat was given up/.test(await ann.textContent("#complaint")));
-    await until("the server knows", () => house.log.some((line) => line.includes("dismissed: idle")));
+    await until("the server knows", () => house.log.some((line) => / is dismissed .*reason="idle"/.test(line)));
     await join(ann, ANN);
     await until("Ann flies", () => playing(ann));
     await until("she was idle again", () => ann.isVisible("#entry"));
@@ -436,7 +436,7 @@ async function compressed(browser) {
 }
 
 async function operator(browser) {
-  const house = await startServer(binary, "--listen", "127.0.0.1:0", "--threads", "2", "--bots", "3");
+  const house = await startServer(binary, "--listen", "127.0.0.1:0", "--threads", "2", "--bots", "3", "--idle", "4");
   const complaints = [];
   await step("an operator sees both cores at work", async () => {
     const page = await openPage(browser, `${house.url}admin`, complaints, DESK);
@@ -455,13 +455,117 @@ async function operator(browser) {
     await until("three ships fly", async () => (await players(page)).length === 3);
     assert.equal(await page.isVisible("#entry"), false);
     assert.equal(await playing(page), false);
+    await until("the seat was given up", () => house.log.some((line) => / is dismissed .*reason="idle"/.test(line)));
+    const tick = (await state(page)).tick;
+    await until("it looks on again", async () => (await page.evaluate(() => battle.connected)) && (await state(page)).tick > tick + 10);
     await page.context().close();
   });
   assert.deepEqual(complaints, []);
   await interrupt(house);
 }
 
+// --- Several cores, and the way from one to the other ------------------------------------------------------------------
+
+/** Two cores, two seats a battle, compressed: the contexts of compression go along. */
+async function lobby(browser) {
+  const house = await startServer(binary, "--listen", "127.0.0.1:0", "--threads", "2", "--seats", "2", "--deflate", "--score", "3", "--result", "2");
+  const complaints = [];
+  const sockets = new Map();
+  /** A page, of which every socket is counted. */
+  const enter = async (name, options) => {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    sockets.set(page, 0);
+    page.on("websocket", () => sockets.set(page, sockets.get(page) + 1));
+    page.on("console", (message) => { if (["error", "warning"].includes(message.type())) complaints.push(message.text()); });
+    page.on("pageerror", (error) => complaints.push(`uncaught: ${error.stack}`));
+    await page.goto(house.url);
+    await until("the page is welcomed", () => page.evaluate(() => battle.me !== null));
+    await join(page, name);
+    await until(`${name} flies`, () => playing(page));
+    // The core tells of its free seats with the tick.
+    await pause(100);
+    return page;
+  };
+  const place = (page) => page.evaluate(() => [battle.number, battle.core]);
+  const rows = (page) => page.$$eval("#battles button", (all) => all.map((it) => [it.querySelector("b").textContent, it.disabled]));
+  const choose = async (page, battle) => {
+    if (!(await page.isVisible("#lobby"))) await page.click("#battle");
+    await until("it may be chosen", () => page.isEnabled(`#battles [data-battle="${battle}"]`));
+    await page.click(`#battles [data-battle="${battle}"]`);
+  };
+  const ann = await enter("Ann", { viewport: { width: 1280, height: 800 } });
+  const bob = await enter("Bob", PHONE);
+  const cid = await enter("Cid", DESK);
+
+  await step("players are on two cores, and the lobby shows the battles of both", async () => {
+    assert.deepEqual([await place(ann), await place(bob), await place(cid)], [[2, 0], [2, 0], [3, 1]]);
+    await ann.click("#battle");
+    await until("both are listed", async () => (await rows(ann)).length === 3);
+    assert.deepEqual(await rows(ann), [["Battle 2", true], ["Battle 3", false], ["A new battle", false]]);
+    await until("their players are", async () => /1 fly · 1 free/.test(await ann.textContent('#battles [data-battle="3"]')));
+    await shoot(ann, "battle-lobby");
+  });
+
+  await step("a player changes to a battle on the other core, on the same socket", async () => {
+    await choose(ann, 3);
+    await until("she is there", async () => (await place(ann)).join() === "3,1");
+    await until("she flies there", () => playing(ann));
+    for (const page of [ann, cid]) {
+      await until("both see both", async () => (await players(page)).map(({ name }) => name).sort().join() === "Ann,Cid");
+    }
+    await until("Bob sees nobody else", async () => (await players(bob)).length === 1);
+    assert.equal(await ann.isVisible("#lobby"), false);
+    assert.equal(await ann.textContent("#battle"), "Battle 3");
+    const before = named(await players(cid), "Ann");
+    await ann.keyboard.down(before.x < 960 ? "KeyD" : "KeyA");
+    await until("her keys arrive there", async () => distance(named(await players(cid), "Ann"), before) > 60);
+    await shoot(ann, "battle-changed");
+    await ann.keyboard.up(before.x < 960 ? "KeyD" : "KeyA");
+    assert.deepEqual([...sockets.values()], [1, 1, 1], "nobody has connected again");
+  });
+
+  await step("one who comes too late is told that the battle is full, and plays on", async () => {
+    await bob.tap("#battle");
+    await until("it is full", async () => /full/.test(await bob.textContent('#battles [data-battle="3"]')));
+    assert.equal(await bob.isDisabled('#battles [data-battle="3"]'), true);
+    await shoot(bob, "battle-lobby-touch");
+    // A page that does not know yet asks all the same.
+    await bob.evaluate(() => { document.querySelector('#battles [data-battle="3"]').disabled = false; document.querySelector('#battles [data-battle="3"]').click(); });
+    await until("he is told", async () => /Battle 3 is full/.test(await bob.textContent("#lobby-word")));
+    const tick = (await state(bob)).tick;
+    await until("he plays on", async () => (await state(bob)).tick > tick + 5);
+    assert.deepEqual(await place(bob), [2, 0]);
+  });
+
+  await step("who wins is told in all battles, on every core", async () => {
+    const release = async () => { for (const page of [ann, cid]) await page.keyboard.up("Space"); };
+    await hunt(ann, "Ann", "Cid", async () => (await ann.evaluate(() => battle.round.over)));
+    await release();
+    await until("Bob reads it", async () => /Ann won battle 3 with \d+ points/.test(await bob.textContent("#news")));
+    await shoot(bob, "battle-won-touch");
+  });
+
+  await step("a battle of one's own opens where there is most room", async () => {
+    await choose(cid, 0);
+    await until("it is there", async () => (await place(cid))[0] === 4);
+    assert.deepEqual(await place(cid), [4, 0]);
+    await until("she is alone again", async () => (await players(ann)).length === 1);
+    assert.deepEqual([...sockets.values()], [1, 1, 1]);
+  });
+
+  await step("one who reloads comes back to the battle that was changed to", async () => {
+    await ann.reload();
+    await until("she is back", async () => (await place(ann)).join() === "3,1" && (await playing(ann)));
+    assert.deepEqual(complaints, []);
+  });
+
+  await interrupt(house);
+  for (const page of [ann, bob, cid]) await page.context().close();
+}
+
 await withBrowser(executablePath, async (browser) => {
+  await lobby(browser);
   await operator(browser);
   await compressed(browser);
   await away(browser);

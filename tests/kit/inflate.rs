@@ -106,14 +106,13 @@ struct Code {
 
 impl Code {
     fn new(lengths: &[u8]) -> Self {
+        let mut symbols: Vec<_> = (0..lengths.len()).filter(|symbol| lengths[*symbol] > 0).collect();
         let mut counts = [0; 15];
-        let mut symbols = Vec::new();
-        for len in 1..=15 {
-            let of_len =
-                || lengths.iter().enumerate().filter(|(_, other)| **other == len).map(|(symbol, _)| symbol);
-            counts[usize::from(len) - 1] = of_len().count();
-            symbols.extend(of_len());
+        for symbol in &symbols {
+            counts[usize::from(lengths[*symbol]) - 1] += 1;
         }
+        // Those of one length stay in their order.
+        symbols.sort_by_key(|symbol| lengths[*symbol]);
         Self { counts, symbols }
     }
 }

@@ -11,7 +11,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, Read};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -624,10 +624,7 @@ impl NetCore {
         }
         let bytes = &mut state.pipes[1 - end].bytes;
         let count = self.amount(bytes.len().min(buf.len()));
-        for (to, byte) in buf.iter_mut().zip(bytes.drain(..count)) {
-            *to = byte;
-        }
-        Some(Ok(count))
+        Some(bytes.read_exact(&mut buf[..count]).map(|()| count))
     }
 
     fn write(&self, state: &mut State, end: usize, bufs: &[&[u8]]) -> Option<io::Result<usize>> {
@@ -683,11 +680,12 @@ impl NetCore {
             state.pipes[end].recorded.extend(staged);
         }
         let room = self.config.capacity[end].saturating_sub(state.pipes[end].bytes.len());
-        let staged = &mut state.ends[end].staged;
-        let part: Vec<u8> = staged.drain(..room.min(staged.len())).collect();
-        let empty = staged.is_empty();
-        state.pipes[end].put(&part);
-        empty
+        let State { pipes, ends, .. } = state;
+        let staged = &mut ends[end].staged;
+        let count = room.min(staged.len());
+        pipes[end].put(&staged.make_contiguous()[..count]);
+        staged.drain(..count);
+        staged.is_empty()
     }
 
     fn flush(&self, state: &mut State, end: usize) -> Option<io::Result<usize>> {

@@ -14,6 +14,9 @@ trap 'rm -rf "$copy"' EXIT
 trap 'exit 130' INT TERM
 CARGO_TARGET_DIR=${MUTATIONS_TARGET:-$copy/target}
 export CARGO_TARGET_DIR
+# Each patch is a build: what is only for a debugger is left out of it, and a quicker linker used where there is one.
+export CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=1
+if command -v mold >/dev/null; then export RUSTFLAGS="${RUSTFLAGS:-} -Clink-arg=-fuse-ld=mold"; fi
 mkdir -p "$copy/tree"
 # What git knows or would know, as it lies here now.
 (cd "$root" && git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- --ignore-failed-read -cf - 2>/dev/null) |

@@ -50,7 +50,7 @@ impl Visitor {
     }
 
     fn dismissed(&self) -> Option<Dismissal> {
-        self.notice.given()
+        self.notice.dismissal.given()
     }
 
     /// What it was told since it was last asked; `None` if it will be told no more.
@@ -76,7 +76,7 @@ fn new_battle() -> Battle {
 }
 
 fn battle_with(rules: Rules) -> Battle {
-    Battle::new(1, 0, rules, StdRng::seed_from_u64(7))
+    Battle::new(1, 0, rules, Rc::default(), StdRng::seed_from_u64(7))
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_newcomer_is_welcomed_with_the_names_and_scores_of_all_who_play() {
     let ticket = battle.clients[&you].ticket.bytes();
     bob.hears(|heard| {
         let (width, height, tick_ms) = (arena::WIDTH, arena::HEIGHT, arena::TICK_MS);
-        let welcome = Event::Welcome { you, width, height, tick_ms, ticket };
+        let welcome = Event::Welcome { you, width, height, tick_ms, ticket, battle: 1, core: 0 };
         let round = Event::Round { phase: Phase::Fight, ends: ticks(180), goal: 150 };
         let joined = Event::Joined { id, hue: hue(id), name: "Ann" };
         assert_eq!(heard, [welcome, round, joined, Event::Score { id, score: 0 }]);
@@ -235,7 +235,7 @@ fn one_whose_connection_ended_is_not_written_to_and_not_in_the_way() {
     let Visitor { cid, reader, notice } = Visitor::playing(&mut battle, "Bob");
     drop(reader);
     battle.tick();
-    assert_eq!((notice.given(), ann.sees_ships().len()), (None, 2));
+    assert_eq!((notice.dismissal.given(), ann.sees_ships().len()), (None, 2));
     battle.leave(cid);
     battle.tick();
     assert_eq!(ann.sees_ships().len(), 1);
@@ -480,4 +480,92 @@ fn the_first_player_gets_a_whole_fight_and_the_second_does_not_begin_it_again() 
     assert_eq!(battle.round.phase, Phase::Fight);
     (0..10).for_each(|_| battle.tick());
     assert_eq!(battle.round.phase, Phase::Result);
+}
+
+#[test]
+fn a_seat_that_is_kept_for_one_who_changes_is_taken_with_its_ticket_and_by_nobody_else() {
+    let mut battle = battle_with(Rules { seats: 2, ..Rules::default() });
+    let mut ann = Visitor::playing(&mut battle, "Ann");
+    let ticket = battle.reserve(Some(String::from("Bob"))).unwrap();
+    assert_eq!((battle.has_room(), battle.reserve(None)), (false, None), "it is full");
+    let bob = Visitor::with_ticket(&mut battle, ticket);
+    let id = bob.cid;
+    battle.flush();
+    let bobs = |event: &Event<'_>| matches!(event, Event::Joined { id: by, name: "Bob", .. } if *by == id);
+    ann.hears(|heard| assert!(heard.iter().any(bobs), "{heard:?}"));
+    battle.go_on(id);
+    ann.hears(|heard| assert_eq!(heard, [Event::Left { id }]));
+    assert!(battle.has_room(), "his seat is not kept");
+    battle.go_on(id);
+    assert_eq!(battle.client_count(), 1);
+}
+
+#[test]
+fn a_seat_that_is_kept_for_one_who_changes_and_does_not_come_falls_free() {
+    for name in [Some(String::from("Bob")), None] {
+        let mut battle = battle_with(Rules { seats: 2, keep: 3, ..Rules::default() });
+        let _ann = Visitor::new(&mut battle);
+        battle.reserve(name).unwrap();
+        assert!(battle.expects_somebody());
+        (0..2).for_each(|_| battle.tick());
+        assert!(!battle.has_room());
+        battle.tick();
+        assert!(battle.has_room() && !battle.expects_somebody());
+    }
+}
+
+#[test]
+fn a_wish_to_change_is_passed_on_with_the_name_but_not_too_soon_nor_to_where_one_is() {
+    let mut battle = new_battle();
+    let mut ann = Visitor::playing(&mut battle, "Ann");
+    let mut onlooker = Visitor::new(&mut battle);
+    let wished = |visitor: &Visitor| {
+        futures_lite::future::block_on(futures_lite::future::poll_once(visitor.notice.change.wait()))
+    };
+    for (number, soon) in [(5, true), (1, false)] {
+        if !soon {
+            (0..REST).for_each(|_| battle.tick());
+        }
+        ann.hears(|_| ());
+        ann.says(&mut battle, Command::Change(number));
+        let stay = Event::Stay { battle: number, why: Why::NotNow };
+        ann.hears(|heard| assert_eq!(heard, [stay]));
+        assert_eq!(wished(&ann), None);
+    }
+    ann.says(&mut battle, Command::Change(5));
+    onlooker.says(&mut battle, Command::Change(0));
+    assert_eq!(wished(&ann), Some(Change { battle: 5, name: Some(String::from("Ann")) }));
+    assert_eq!(wished(&onlooker), Some(Change { battle: 0, name: None }));
+    assert!(battle.has(ann.cid) && battle.has(onlooker.cid), "they are still here");
+    onlooker.hears(|_| ());
+}
+
+#[test]
+fn who_wins_is_news_for_other_battles_and_who_draws_is_not() {
+    let mut battle = battle_with(Rules { goal: 3, ..Rules::default() });
+    let [ann, bob] = ["Ann", "Bob"].map(|name| Visitor::playing(&mut battle, name));
+    let score = |battle: &mut Battle, scores: [(Cid, u32); 2]| {
+        for (cid, score) in scores {
+            battle.clients.get_mut(&cid).unwrap().pilot.as_mut().unwrap().score = score;
+        }
+        battle.tick();
+        battle.take_won()
+    };
+    let won = Won { battle: 1, score: 3, name: String::from("Ann") };
+    assert_eq!(score(&mut battle, [(ann.cid, 3), (bob.cid, 2)]), Some(won.clone()));
+    assert_eq!(battle.take_won(), None, "it is told once");
+    let mut drawn = battle_with(Rules { goal: 3, ..Rules::default() });
+    let [ann, bob] = ["Ann", "Bob"].map(|name| Visitor::playing(&mut drawn, name));
+    assert_eq!(score(&mut drawn, [(ann.cid, 3), (bob.cid, 3)]), None);
+    // Others hear it with the next frame, those in it have seen it.
+    let mut other = new_battle();
+    let mut cid = Visitor::new(&mut other);
+    cid.hears(|_| ());
+    other.hear(&Won { battle: 4, ..won.clone() });
+    other.hear(&won);
+    other.tick();
+    cid.hears(|heard| {
+        assert_eq!(heard.first(), Some(&Event::Won { battle: 4, score: 3, name: "Ann" }));
+        assert!(matches!(heard.get(1..), Some([Event::Frame { .. }])), "{heard:?}");
+    });
 }

@@ -60,7 +60,8 @@ function row(now, before, core, seconds) {
     rate("messages_received_total")(now, before, core, seconds).toFixed(0),
     rate("messages_sent_total")(now, before, core, seconds).toFixed(0),
     (rate("sent_bytes_total")(now, before, core, seconds) / 1024).toFixed(0),
-    (now.queue_bytes[core] / 1024).toFixed(1), now.slow_clients_dropped_total[core],
+    (now.queue_bytes[core] / 1024).toFixed(1), now.slow_clients_dropped_total[core], now.hand_offs_total[core],
+    (now.hand_off_seconds_total[core] * 1e6 / Math.max(1, now.hand_offs_total[core])).toFixed(0), now.changes_total[core],
   ];
   const line = document.createElement("tr");
   line.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));

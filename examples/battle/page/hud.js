@@ -58,6 +58,7 @@ const nameOf = ({ name, hue }) => element("b", name, hue);
 on("joined", (it) => { if (newest()) tell(nameOf(it), " is here"); });
 on("left", (it) => tell(nameOf(it), " has left"));
 on("said", ({ by, text }) => tell(nameOf(by), `: ${text}`));
+on("won", ({ battle, score, name }) => tell(element("b", name), ` won battle ${battle} with ${score} points`));
 on("hit", ({ fatal, winner, loser, victim }) => {
   if (!fatal || !loser) return;
   if (winner) tell(nameOf(winner), element("i", " ✸ "), nameOf(loser));
@@ -69,7 +70,7 @@ on("hit", ({ fatal, winner, loser, victim }) => {
 
 let bannerTimer = null;
 
-function banner(title, line = "", hue = 195) {
+export function banner(title, line = "", hue = 195) {
   set("banner-title", title);
   set("banner-line", line);
   byId("banner").style.setProperty("--hue", colour(hue, 72));

@@ -7,12 +7,14 @@
 //   ahead.js     our own ship, for which we do not wait
 //   scene.js     the picture; effects.js what flies about in it
 //   hud.js       scores, clock, feed, dialogs; sound.js
+//   lobby.js     the battles on all cores, and the way to another
 //
 // This file ties them together: what happens in the world is seen and heard, and each picture follows the last.
 
 import * as controls from "./controls.js";
 import { arrival, blast, forgetEffects, jolt, sparks, text } from "./effects.js";
 import { openEntry, showClock, showScores } from "./hud.js";
+import { battles } from "./lobby.js";
 import { connect, isOpen, link } from "./net.js";
 import { draw, fit, flash, hearing, shown, toPage, toWorld } from "./scene.js";
 import { isOn, sounds } from "./sound.js";
@@ -84,6 +86,10 @@ window.battle = Object.freeze({
   /** Our id, or null before the server's welcome. */
   get me() { return world.me; },
   get playing() { return world.playing; },
+  /** The number of our battle, and its core on the server; and the battles that the lobby has shown. */
+  get number() { return world.battle; },
+  get core() { return world.core; },
+  lobby: () => battles().map((it) => ({ ...it })),
   /** The latest tick we have heard of. */
   get tick() { return newest()?.tick ?? 0; },
   get tickMs() { return world.tickMs; },

@@ -79,6 +79,11 @@ function close(code, reason) {
   socket = null;
   link.ping = null;
   world.playing = false;
+  // Who only looks on asks for nothing, and loses the seat as everybody does; as long as somebody looks, it is taken again.
+  if (code === IDLE && watched !== null && !document.hidden) {
+    connect();
+    return;
+  }
   if ([POLICY, OURS, IDLE, REPLACED].includes(code)) {
     if (code === IDLE) wantedName = null;
     link.ended({ reason: farewell(code, reason), idle: code === IDLE });

@@ -1,6 +1,6 @@
 // The wire form of the game; wire/mod.rs has its table. Bytes to events, commands to bytes, and nothing else.
 
-export const VERSION = 3;
+export const VERSION = 4;
 export const UP = 1, DOWN = 2, LEFT = 4, RIGHT = 8;
 export const FIGHT = 1, RESULT = 2;
 
@@ -19,6 +19,8 @@ export const encode = {
     const text = new TextEncoder().encode(words);
     return [6, text.length, ...text];
   },
+  change: (battle) => [7, battle & 255, battle >> 8 & 255, battle >> 16 & 255, battle >> 24 & 255],
+  lobby: () => [8],
 };
 
 /** Calls `on[kind](event)` for each event of a payload. Throws if it is not of our version. */
@@ -45,7 +47,7 @@ export function decode(buffer, on) {
   const welcome = () => {
     const version = u8();
     if (version !== VERSION) throw new Error(`version ${version}`);
-    return { me: u16(), width: u16(), height: u16(), tickMs: u8(), ticket: hex(16) };
+    return { me: u16(), width: u16(), height: u16(), tickMs: u8(), ticket: hex(16), battle: u32(), core: u8() };
   };
   while (at < view.byteLength) {
     const tag = u8();
@@ -64,6 +66,9 @@ export function decode(buffer, on) {
       case 72: on.round({ phase: u8(), ends: u32(), goal: u32() }); break;
       case 73: on.pong({ number: u16() }); break;
       case 74: on.said({ id: u16(), text: text() }); break;
+      case 75: on.lobby({ battles: Array.from({ length: u8() }, () => ({ battle: u32(), core: u8(), players: u8(), free: u8() })) }); break;
+      case 76: on.stay({ battle: u32(), why: u8() }); break;
+      case 77: on.won({ battle: u32(), score: u32(), name: text() }); break;
       default: throw new Error(`unknown event ${tag}`);
     }
   }

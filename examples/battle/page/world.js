@@ -17,6 +17,8 @@ export const world = {};
 export function forget() {
   Object.assign(world, {
     me: null,            // our id
+    battle: null,        // the number of the battle, and its core
+    core: null,
     playing: false,      // we have a ship
     width: 1920, height: 1200, tickMs: 33,
     pilots: new Map(),   // id -> { id, name, hue, score }
@@ -103,6 +105,9 @@ const changes = {
     tell("round", it);
   },
   pong(it) { tell("pong", it); },
+  lobby(it) { tell("lobby", it); },
+  stay(it) { tell("stay", it); },
+  won(it) { tell("won", it); },
   said({ id, text }) {
     const by = pilot(id);
     if (by) tell("said", { by, text });

@@ -17,6 +17,10 @@ pub(crate) enum Command<'a> {
     Ping(u16),
     /// Tell this to all who play here; of visible characters, at most 255 bytes.
     Say(&'a str),
+    /// Let me go on in the battle of this number, on this connection; 0 is a new battle.
+    Change(u32),
+    /// Tell me which battles there are.
+    Lobby,
 }
 
 /// The keys held: a set of up, down, left and right.
@@ -69,6 +73,11 @@ impl Command<'_> {
                 out.push(6);
                 put_text(out, text);
             }
+            Self::Change(battle) => {
+                out.push(7);
+                out.extend(battle.to_le_bytes());
+            }
+            Self::Lobby => out.push(8),
         }
     }
 }
@@ -100,6 +109,8 @@ impl<'a> Decoder<'a> {
             4 => Command::Trigger { pulled: bytes.flag()? },
             5 => Command::Ping(bytes.u16()?),
             6 => Command::Say(bytes.text()?),
+            7 => Command::Change(bytes.u32()?),
+            8 => Command::Lobby,
             tag => return Err(Error::UnknownTag(tag)),
         })
     }
@@ -141,7 +152,7 @@ mod tests {
     fn several_messages_in_one_payload_are_read_in_order() {
         let name = "Ann";
         let payload =
-            [1, 1, 3, b'A', b'n', b'n', 2, 9, 3, 0x34, 0x12, 4, 1, 4, 0, 5, 0x78, 0x56, 6, 2, b'h', b'i'];
+            b"\x01\x01\x03Ann\x02\x09\x03\x34\x12\x04\x01\x04\x00\x05\x78\x56\x06\x02hi\x07\x04\x03\x02\x01\x08";
         let expected = [
             Ok(Command::Join { version: 1, name }),
             Ok(Command::Move(Directions(Directions::UP | Directions::RIGHT))),
@@ -150,8 +161,10 @@ mod tests {
             Ok(Command::Trigger { pulled: false }),
             Ok(Command::Ping(0x5678)),
             Ok(Command::Say("hi")),
+            Ok(Command::Change(0x0102_0304)),
+            Ok(Command::Lobby),
         ];
-        assert_eq!(decode(&payload), expected);
+        assert_eq!(decode(payload), expected);
     }
 
     #[test]
@@ -193,7 +206,7 @@ mod tests {
     }
 
     fn commands() -> impl Strategy<Value = Vec<(u8, String, u16)>> {
-        prop::collection::vec((0..5_u8, ".{0,20}", any::<u16>()), 1..8)
+        prop::collection::vec((0..8_u8, ".{0,20}", any::<u16>()), 1..8)
     }
 
     fn command<'a>((kind, name, number): &'a (u8, String, u16)) -> Command<'a> {
@@ -203,6 +216,9 @@ mod tests {
             1 => Command::Move(Directions(low & Directions::ALL)),
             2 => Command::Aim(*number),
             3 => Command::Ping(*number),
+            4 => Command::Say(name),
+            5 => Command::Change(number.rotate_left(7).into()),
+            6 => Command::Lobby,
             _ => Command::Trigger { pulled: low & 1 == 1 },
         }
     }
@@ -210,7 +226,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_give_messages_and_at_most_one_error_which_is_the_last(
-            payload in prop::collection::vec(prop_oneof![0..6_u8, any::<u8>()], 0..200)
+            payload in prop::collection::vec(prop_oneof![0..9_u8, any::<u8>()], 0..200)
         ) {
             let all = decode(&payload);
             let errors = all.iter().filter(|message| message.is_err()).count();

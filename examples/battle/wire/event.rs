@@ -5,8 +5,8 @@ use super::{Bytes, Error, VERSION, put, put_text, steps};
 /// What the server tells.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event<'a> {
-    /// To a new client, before anything else. With the ticket it may come back, see `ticket.rs`.
-    Welcome { you: u16, width: u16, height: u16, tick_ms: u8, ticket: [u8; 16] },
+    /// To a client that is new here, before anything else of this battle. With the ticket it may come back, see `ticket.rs`.
+    Welcome { you: u16, width: u16, height: u16, tick_ms: u8, ticket: [u8; 16], battle: u32, core: u8 },
     /// Somebody plays.
     Joined { id: u16, hue: u8, name: &'a str },
     /// Somebody plays no more.
@@ -25,6 +25,33 @@ pub(crate) enum Event<'a> {
     Pong(u16),
     /// Somebody who plays says this to all who are here.
     Said { id: u16, text: &'a str },
+    /// The battles that you may change to, and this one.
+    Lobby(Vec<Listing>),
+    /// You cannot change to that battle, and stay where you are.
+    Stay { battle: u32, why: Why },
+    /// A round of some battle is over, and somebody has won it.
+    Won { battle: u32, score: u32, name: &'a str },
+}
+
+/// A battle, as others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listing {
+    pub(crate) battle: u32,
+    pub(crate) core: u8,
+    /// Clients with a ship, bots among them.
+    pub(crate) players: u8,
+    pub(crate) free_seats: u8,
+}
+
+/// Why somebody who wants to change to another battle stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Every seat there is taken.
+    Full,
+    /// There is no such battle, or not any more.
+    Gone,
+    /// The way there is full, or this is too soon after the last change.
+    NotNow,
 }
 
 /// What is going on in a battle.
@@ -63,11 +90,13 @@ impl Event<'_> {
     /// Appends this event to a payload.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Welcome { you, width, height, tick_ms, ticket } => {
+            Self::Welcome { you, width, height, tick_ms, ticket, battle, core } => {
                 out.extend([65, VERSION]);
                 put(out, &[*you, *width, *height]);
                 out.push(*tick_ms);
                 out.extend(ticket);
+                out.extend(battle.to_le_bytes());
+                out.push(*core);
             }
             Self::Joined { id, hue, name } => {
                 out.push(66);
@@ -109,7 +138,33 @@ impl Event<'_> {
                 put(out, &[*id]);
                 put_text(out, text);
             }
+            Self::Lobby(battles) => put_lobby(out, battles),
+            Self::Stay { battle, why } => {
+                out.push(76);
+                out.extend(battle.to_le_bytes());
+                out.push(match why {
+                    Why::Full => 1,
+                    Why::Gone => 2,
+                    Why::NotNow => 3,
+                });
+            }
+            Self::Won { battle, score, name } => {
+                out.push(77);
+                out.extend(battle.to_le_bytes());
+                out.extend(score.to_le_bytes());
+                put_text(out, name);
+            }
         }
+    }
+}
+
+/// A lobby. Battles beyond what the count can say are left out.
+fn put_lobby(out: &mut Vec<u8>, battles: &[Listing]) {
+    let count = u8::try_from(battles.len()).unwrap_or(u8::MAX);
+    out.extend([75, count]);
+    for Listing { battle, core, players, free_seats } in battles.iter().take(count.into()) {
+        out.extend(battle.to_le_bytes());
+        out.extend([*core, *players, *free_seats]);
     }
 }
 
@@ -153,6 +208,8 @@ impl<'a> Events<'a> {
                     height: bytes.u16()?,
                     tick_ms: bytes.u8()?,
                     ticket: bytes.array()?,
+                    battle: bytes.u32()?,
+                    core: bytes.u8()?,
                 },
                 _ => return Err(Error::BadValue),
             },
@@ -165,6 +222,9 @@ impl<'a> Events<'a> {
             72 => Event::Round { phase: phase(bytes)?, ends: bytes.u32()?, goal: bytes.u32()? },
             73 => Event::Pong(bytes.u16()?),
             74 => Event::Said { id: bytes.u16()?, text: bytes.text()? },
+            75 => Event::Lobby((0..bytes.u8()?).map(|_| listing(bytes)).collect::<Result<_, _>>()?),
+            76 => Event::Stay { battle: bytes.u32()?, why: why(bytes)? },
+            77 => Event::Won { battle: bytes.u32()?, score: bytes.u32()?, name: bytes.text()? },
             tag => return Err(Error::UnknownTag(tag)),
         })
     }
@@ -191,6 +251,20 @@ fn phase(bytes: &mut Bytes<'_>) -> Result<Phase, Error> {
         2 => Ok(Phase::Result),
         _ => Err(Error::BadValue),
     }
+}
+
+fn why(bytes: &mut Bytes<'_>) -> Result<Why, Error> {
+    match bytes.u8()? {
+        1 => Ok(Why::Full),
+        2 => Ok(Why::Gone),
+        3 => Ok(Why::NotNow),
+        _ => Err(Error::BadValue),
+    }
+}
+
+fn listing(bytes: &mut Bytes<'_>) -> Result<Listing, Error> {
+    let (battle, core) = (bytes.u32()?, bytes.u8()?);
+    Ok(Listing { battle, core, players: bytes.u8()?, free_seats: bytes.u8()? })
 }
 
 fn frame(bytes: &mut Bytes<'_>) -> Result<Event<'static>, Error> {
@@ -261,8 +335,10 @@ pub(crate) mod tests {
         ) {
             let name = &*name;
             let phase = if byte > 99 { Phase::Fight } else { Phase::Result };
+            let why = if byte > 99 { Why::Full } else if byte > 50 { Why::Gone } else { Why::NotNow };
+            let listing = Listing { battle: score, core: byte, players: byte / 2, free_seats: byte / 3 };
             let sent = [
-                Event::Welcome { you: id, width: by, height: id, tick_ms: byte, ticket },
+                Event::Welcome { you: id, width: by, height: id, tick_ms: byte, ticket, battle: score, core: byte },
                 Event::Joined { id, hue: byte, name },
                 Event::Left { id },
                 Event::Score { id, score },
@@ -270,6 +346,10 @@ pub(crate) mod tests {
                 Event::Refused,
                 Event::Round { phase, ends: score, goal: score / 2 },
                 Event::Pong(by),
+                Event::Said { id, text: name },
+                Event::Lobby(vec![listing; byte.into()]),
+                Event::Stay { battle: score, why },
+                Event::Won { battle: score, score: score / 3, name },
             ];
             let mut payload = Vec::new();
             for event in &sent {
@@ -280,7 +360,7 @@ pub(crate) mod tests {
 
         #[test]
         fn any_bytes_give_events_and_at_most_one_error_which_is_the_last(
-            payload in prop::collection::vec(prop_oneof![65..75_u8, any::<u8>()], 0..200)
+            payload in prop::collection::vec(prop_oneof![65..78_u8, any::<u8>()], 0..200)
         ) {
             let all: Vec<_> = Events::new(&payload).collect();
             let errors = all.iter().filter(|event| event.is_err()).count();

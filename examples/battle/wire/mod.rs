@@ -1,4 +1,4 @@
-//! The game's own binary form, version 3: what travels inside the WebSocket messages.
+//! The game's own binary form, version 4: what travels inside the WebSocket messages.
 //!
 //! A payload is one or more messages, one after the other; each is a tag byte and fields of fixed size, numbers
 //! little-endian. A text is a length byte and so many bytes of UTF-8. Nothing is aligned, nothing is padded.
@@ -11,10 +11,12 @@
 //! | 4 | trigger | 1 pulled, 0 released `u8` |
 //! | 5 | ping | a number of the client's choice `u16` |
 //! | 6 | say | text |
+//! | 7 | change | the number of a battle `u32`, 0 for a new one |
+//! | 8 | lobby | (which battles are there?) |
 //!
 //! | tag | from server | fields |
 //! |---|---|---|
-//! | 65 | welcome | version `u8`, your id `u16`, width `u16`, height `u16`, milliseconds a tick `u8`, your ticket, 16 bytes |
+//! | 65 | welcome | version `u8`, your id `u16`, width `u16`, height `u16`, milliseconds a tick `u8`, your ticket, 16 bytes, the number of this battle `u32`, its core `u8` |
 //! | 66 | joined | id `u16`, hue `u8` (256 a turn), name |
 //! | 67 | left | id `u16` |
 //! | 68 | score | id `u16`, score `u32` |
@@ -24,6 +26,9 @@
 //! | 72 | round | 1 fight, 2 result `u8`, the tick that ends it `u32`, the score that wins `u32` |
 //! | 73 | pong | the ping's number `u16` |
 //! | 74 | said | id `u16`, text |
+//! | 75 | lobby | count `u8` of battles, each: number `u32`, core `u8`, players `u8`, free seats `u8` |
+//! | 76 | stay | the battle `u32` that you cannot change to: 1 full, 2 gone, 3 not just now `u8` |
+//! | 77 | won | the battle `u32`, the score `u32`, the name of who won a round there |
 //!
 //! A ship is id `u16`, x `u16`, y `u16`, angle `u16`, hull `u8`, flags `u8` (1 flying, 2 thrusting, 4 shielded); a
 //! shot is id `u16`, owner `u16`, x `u16`, y `u16`, angle `u8`. An angle is a full turn over its whole range, and
@@ -43,10 +48,10 @@ use std::str;
 pub(crate) use command::{Command, Decoder, Directions};
 #[cfg(test)]
 pub(crate) use event::tests::events;
-pub(crate) use event::{Event, Events, Phase, Ship, Shot};
+pub(crate) use event::{Event, Events, Listing, Phase, Ship, Shot, Why};
 
 /// The version of this form. It rises with every change that an old page would misread.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 /// Steps of a coordinate in one unit of the arena: fine enough for smooth motion, and 2,000 units fit a `u16`.
 const STEPS: f32 = 32.0;

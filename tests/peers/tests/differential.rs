@@ -213,11 +213,15 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
 }
 
-/// The seeds to be run, and whether counts over all of them mean something.
+/// The seeds to be run (`SEED`, or `RUNS` of them from `FIRST` on), and whether counts over all of them mean something.
 fn seeds(runs: u64) -> (std::ops::Range<u64>, bool) {
+    let asked = number("RUNS").unwrap_or(runs);
     match number("SEED") {
         Some(seed) => (seed..seed + 1, false),
-        None => (0..number("RUNS").unwrap_or(runs), number("RUNS").is_none_or(|asked| asked >= runs)),
+        None => {
+            let first = number("FIRST").unwrap_or(0);
+            (first..first + asked, asked >= runs)
+        }
     }
 }
 
