@@ -36,13 +36,14 @@ bin=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":
 last=$(($(nproc --all) - 1))
 for name in ${what:-codec echo}; do
     printf '\n%s\n\n' "## $name"
-    program=load
-    [ "$name" != codec ] || program=
+    case $name in
+        codec) set -- "$bin/codec" ;;
+        *) set -- "$bin/load" "$name" ;;
+    esac
     # shellcheck disable=SC2086
-    taskset -c "$last" "$bin/${program:-codec}" ${program:+"$name"} $quick $only ${rows:+--rows "$rows"} >"$bin/$name.md" ||
-        { cat "$bin/$name.md"; exit 1; }
+    taskset -c "$last" "$@" $quick $only ${rows:+--rows "$rows"} >"$bin/$name.md" || { cat "$bin/$name.md"; exit 1; }
     cat "$bin/$name.md"
     case $name in
-        codec | echo) "$bin/plot" <"$bin/$name.md" >"$bin/$name.svg"; echo "$bin/$name.svg has the plot" >&2 ;;
+        codec | echo) "$bin/plot" <"$bin/$name.md" >"$bin/$name.svg" && echo "plotted in $bin/$name.svg" >&2 ;;
     esac
 done
