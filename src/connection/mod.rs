@@ -46,7 +46,7 @@ pub use timer::{NoTimer, Sleep, Timer};
 pub(crate) use keys::OsSeededKeys;
 #[cfg(test)]
 pub(crate) use keys::without_randomness;
-pub(crate) use shared::HalfClose;
+pub(crate) use shared::Socket;
 
 use crate::protocol::{CloseCode, CloseFrame, Inbound, Limits, Role};
 use keepalive::Pulse;
@@ -92,7 +92,7 @@ impl<T> WebSocket<T> {
         config: &Config,
         read_ahead: Vec<u8>,
         timer: Box<dyn Timer>,
-        half_close: Option<HalfClose<T>>,
+        socket: Option<Socket<T>>,
         subprotocol: Option<String>,
     ) -> Self {
         let limits = Limits {
@@ -100,7 +100,7 @@ impl<T> WebSocket<T> {
             max_frame: config.max_frame.unwrap_or(config.max_message),
             max_fragments: config.max_fragments,
         };
-        let shared = Rc::new(Shared::new(stream, role, config, timer, half_close, subprotocol));
+        let shared = Rc::new(Shared::new(stream, role, config, timer, socket, subprotocol));
         let inbound = Inbound::new(role, limits).agree(config.deflate.as_ref());
         let mut reading = Reading::new(inbound, read_ahead);
         if let Some((interval, timeout)) = config.keepalive {

@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::keepalive::Pulse;
 use super::reading::Reading;
-use super::shared::{HalfClose, Leaving, Shared};
+use super::shared::{Leaving, Shared, Socket};
 use super::{Receiver, Sender, Timer, WebSocket};
 use crate::protocol::{Inbound, Limits};
 
@@ -120,13 +120,9 @@ impl<T> WebSocket<T> {
     }
 
     /// What `parts` were, on this thread.
-    pub(crate) fn arrive(
-        parts: WebSocketParts<T>,
-        timer: Box<dyn Timer>,
-        half_close: Option<HalfClose<T>>,
-    ) -> Self {
+    pub(crate) fn arrive(parts: WebSocketParts<T>, timer: Box<dyn Timer>, socket: Option<Socket<T>>) -> Self {
         let WebSocketParts { stream, state: WebSocketState { leaving, inbound, unread, pulse } } = parts;
-        let shared = Rc::new(Shared::arrive(stream, leaving, timer, half_close));
+        let shared = Rc::new(Shared::arrive(stream, leaving, timer, socket));
         let mut reading = Reading::new(inbound, unread);
         if let Some(pulse) = pulse {
             reading.keep_alive(pulse);

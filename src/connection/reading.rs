@@ -34,8 +34,7 @@ pub(crate) struct Reading {
     /// Bytes that were read and come after the last event, from `unread_at` on.
     unread: Vec<u8>,
     unread_at: usize,
-    /// Whether the last read filled all the space it was given: there is more.
-    flows: bool,
+    flow: Flow,
     budget: Budget,
     /// Bytes of messages that nobody wanted.
     discarded: usize,
@@ -61,6 +60,25 @@ impl Budget {
     }
 }
 
+/// What the last read says of the next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Unknown,
+    /// It filled all the space it was given: there is more.
+    More,
+    /// It did not: there is nothing now.
+    Dry,
+}
+
+impl Flow {
+    const fn after(read: &Poll<Result<usize, ReadEnd>>, len: usize) -> Self {
+        match read {
+            Poll::Ready(Ok(count)) if *count == len => Self::More,
+            Poll::Ready(_) | Poll::Pending => Self::Dry,
+        }
+    }
+}
+
 /// Where what was read lies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -83,7 +101,7 @@ impl Reading {
             inbound,
             unread: read_ahead,
             unread_at: 0,
-            flows: false,
+            flow: Flow::Unknown,
             budget: Budget::default(),
             discarded: 0,
             keepalive: None,
@@ -192,14 +210,22 @@ impl Reading {
         shared: &Shared<T>,
         scratch: &mut Scratch,
     ) -> (Poll<Result<usize, ReadEnd>>, Place) {
-        if self.flows
-            && let Some(read) = self.read_long(shared)
-        {
-            return (read, Place::Message);
+        match self.flow {
+            Flow::More => {
+                if let Some(read) = self.read_long(shared) {
+                    return (read, Place::Message);
+                }
+            }
+            Flow::Dry => match shared.poll_readable() {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return (Poll::Ready(Err(end)), Place::Scratch),
+                Poll::Pending => return (Poll::Pending, Place::Scratch),
+            },
+            Flow::Unknown => {}
         }
         let space = scratch.space();
         let read = shared.poll_read(space);
-        self.flows = matches!(read, Poll::Ready(Ok(count)) if count == space.len());
+        self.flow = Flow::after(&read, space.len());
         (read, Place::Scratch)
     }
 
@@ -214,7 +240,7 @@ impl Reading {
             let count = if let Poll::Ready(Ok(count)) = read { count } else { 0 };
             (count, (read, space.len()))
         })?;
-        self.flows = matches!(read, Poll::Ready(Ok(count)) if count == len);
+        self.flow = Flow::after(&read, len);
         Some(read)
     }
 

@@ -29,8 +29,33 @@ use crate::protocol::{
     Unsent,
 };
 
-/// Sends a FIN on a stream whose `poll_close` does not.
-pub(crate) type HalfClose<T> = fn(&mut T) -> io::Result<()>;
+/// What a runtime knows of a stream that is a bare socket: nothing is held back by it, and its two directions have nothing to do with
+/// each other.
+pub(crate) struct Socket<T> {
+    /// Sends a FIN, where `poll_close` does not.
+    pub(crate) half_close: fn(&mut T) -> io::Result<()>,
+    /// Waits until there may be something to read, without a system call that tries.
+    pub(crate) poll_readable: Option<PollReadable<T>>,
+}
+
+pub(crate) type PollReadable<T> = fn(&T, &mut Context<'_>) -> Poll<io::Result<()>>;
+
+impl<T> Socket<T> {
+    /// One whose `poll_close` sends the FIN.
+    #[cfg_attr(
+        not(any(feature = "async-io", feature = "tokio")),
+        expect(dead_code, reason = "no runtime is compiled in")
+    )]
+    pub(crate) const BARE: Self = Self { half_close: |_| Ok(()), poll_readable: None };
+}
+
+impl<T> Clone for Socket<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Socket<T> {}
 
 /// A stream that answers `Interrupted` is asked again this often, and then later.
 const INTERRUPTIONS: usize = 16;
@@ -58,7 +83,7 @@ pub(crate) struct Shared<T> {
     orphan: Cell<Option<Box<Reading>>>,
 
     timer: Box<dyn Timer>,
-    half_close: Option<HalfClose<T>>,
+    socket: Option<Socket<T>>,
     subprotocol: Option<Box<str>>,
     /// What was agreed on about compression.
     deflate: Option<Deflate>,
@@ -155,7 +180,7 @@ impl<T> Shared<T> {
         role: Role,
         config: &Config,
         timer: Box<dyn Timer>,
-        half_close: Option<HalfClose<T>>,
+        socket: Option<Socket<T>>,
         subprotocol: Option<String>,
     ) -> Self {
         let keys = match role {
@@ -187,7 +212,7 @@ impl<T> Shared<T> {
             receiver_dropped: Cell::new(false),
             orphan: Cell::new(None),
             timer,
-            half_close,
+            socket,
             subprotocol: subprotocol.map(Into::into),
             deflate: config.deflate,
             role,
@@ -260,10 +285,10 @@ impl<T> Shared<T> {
         stream: T,
         leaving: Leaving,
         timer: Box<dyn Timer>,
-        half_close: Option<HalfClose<T>>,
+        socket: Option<Socket<T>>,
     ) -> Self {
         let Leaving { role, subprotocol, config, unsent, unflushed } = leaving;
-        let shared = Self::new(stream, role, &config, timer, half_close, subprotocol);
+        let shared = Self::new(stream, role, &config, timer, socket, subprotocol);
         {
             let mut state = shared.state.borrow_mut();
             state.outbound.arrive(unsent);
@@ -337,9 +362,9 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Whether the stream is one of the sockets that a runtime of ours knows: those it gave a `half_close`.
+    /// Whether the stream is one of the sockets that a runtime of ours knows.
     const fn is_bare_socket(&self) -> bool {
-        self.half_close.is_some()
+        self.socket.is_some()
     }
 
     /// Sees to it that what was queued is written, by somebody who waits anyway, or here and now.
@@ -595,12 +620,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 self.read_some();
                 Ok(count)
             }
-            Err(error) => {
-                log::debug!("websocket: read failed: {error}");
-                self.finish(Error::Io(plain(&error)));
-                Err(ReadEnd::OfConnection)
-            }
+            Err(error) => Err(self.read_failed(&error)),
         })
+    }
+
+    /// Waits until there may be bytes, if the stream can tell without being asked for them.
+    pub(crate) fn poll_readable(&self) -> Poll<Result<(), ReadEnd>> {
+        let Some(poll_readable) = self.socket.and_then(|socket| socket.poll_readable) else {
+            return Poll::Ready(Ok(()));
+        };
+        let result = std::task::ready!(self.poll_stream(|stream, cx| poll_readable(&stream, cx)));
+        Poll::Ready(result.map_err(|error| self.read_failed(&error)))
+    }
+
+    fn read_failed(&self, error: &io::Error) -> ReadEnd {
+        log::debug!("websocket: read failed: {error}");
+        self.finish(Error::Io(plain(error)));
+        ReadEnd::OfConnection
     }
 
     /// Writes what the outbox holds, as far as the stream takes it, and flushes. Never waits.
@@ -1036,11 +1072,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             return Poll::Ready(());
         }
         let closed = std::task::ready!(self.poll_stream(AsyncWrite::poll_close));
-        let half_close = self.half_close;
+        let socket = self.socket;
         let shut = closed.and_then(|()| {
             let mut stream = self.stream.try_borrow_mut().map_err(io::Error::other)?;
-            match (half_close, stream.as_mut()) {
-                (Some(half_close), Some(stream)) => half_close(stream),
+            match (socket, stream.as_mut()) {
+                (Some(socket), Some(stream)) => (socket.half_close)(stream),
                 _ => Ok(()),
             }
         });

@@ -18,7 +18,7 @@ use super::key::Key;
 use super::link::{Link, Outgoing, poll_or_deadline};
 use super::offer::{Chosen, Offer};
 use super::refusal::{BodyEnd, RefusalReader};
-use crate::connection::{Config, HalfClose, OsSeededKeys, Timer, WebSocket};
+use crate::connection::{Config, OsSeededKeys, Socket, Timer, WebSocket};
 use crate::protocol::Role;
 
 /// Bytes of a refusal's body that are asked of the stream at once.
@@ -118,8 +118,8 @@ impl<T> Client<T> {
         not(any(feature = "async-io", feature = "tokio")),
         expect(dead_code, reason = "no runtime is compiled in")
     )]
-    pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
-        self.link.half_close = half_close;
+    pub(crate) fn socket(mut self, socket: Option<Socket<T>>) -> Self {
+        self.link.socket = socket;
         self
     }
 
@@ -274,8 +274,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         }
         let Chosen { protocol, deflate } = offer.check(key, config.wanted(), &answer)?;
         config.agree(deflate);
-        let Link { stream, timer, half_close, .. } = link;
-        Ok(WebSocket::new(stream, Role::Client, &config, read_ahead, timer, half_close, protocol))
+        let Link { stream, timer, socket, .. } = link;
+        Ok(WebSocket::new(stream, Role::Client, &config, read_ahead, timer, socket, protocol))
     }
 }
 

@@ -16,7 +16,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::HandshakeError;
 use super::head::HeadReader;
-use crate::connection::{HalfClose, Sleep, Timer};
+use crate::connection::{Sleep, Socket, Timer};
 
 /// How often a call that says `Interrupted` is made again before we let others run.
 const MAX_INTERRUPTS: usize = 16;
@@ -29,7 +29,7 @@ const DRAIN_MAX: usize = 1 << 20;
 pub(crate) struct Link<T> {
     pub(crate) stream: T,
     pub(crate) timer: Box<dyn Timer>,
-    pub(crate) half_close: Option<HalfClose<T>>,
+    pub(crate) socket: Option<Socket<T>>,
     deadline: Deadline,
 }
 
@@ -45,7 +45,7 @@ enum Deadline {
 
 impl<T> Link<T> {
     pub(crate) fn new(stream: T, timer: Box<dyn Timer>) -> Self {
-        Self { stream, timer, half_close: None, deadline: Deadline::NotStarted }
+        Self { stream, timer, socket: None, deadline: Deadline::NotStarted }
     }
 
     /// Starts the clock, if it is not running yet.
@@ -233,7 +233,7 @@ impl Farewell {
 
     /// What `poll_close` of some streams leaves undone. If it fails, the peer has gone before us.
     fn half_close<T>(link: &mut Link<T>) -> Stage {
-        match link.half_close.map(|half_close| half_close(&mut link.stream)) {
+        match link.socket.map(|socket| (socket.half_close)(&mut link.stream)) {
             Some(Err(_)) => Stage::Gone,
             Some(Ok(())) | None => Stage::Closing,
         }

@@ -20,7 +20,7 @@ use super::link::{Farewell, Link, Outgoing};
 use super::origin::OriginPolicy;
 use super::response::{Answer, BodyMode, ExtraHeaders, encode_switching_protocols};
 use super::{HandshakeError, Request, Response, extensions};
-use crate::connection::{Config, HalfClose, Timer, WebSocket};
+use crate::connection::{Config, Socket, Timer, WebSocket};
 use crate::protocol::Role;
 
 /// The server's side of a handshake that has not begun: a stream on which a client is about to ask.
@@ -78,8 +78,8 @@ impl<T> Server<T> {
         not(any(feature = "async-io", feature = "tokio")),
         expect(dead_code, reason = "no runtime is compiled in")
     )]
-    pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
-        self.link.half_close = half_close;
+    pub(crate) fn socket(mut self, socket: Option<Socket<T>>) -> Self {
+        self.link.socket = socket;
         self
     }
 
@@ -407,8 +407,8 @@ impl<T> ServerRequest<T> {
         not(any(feature = "async-io", feature = "tokio")),
         expect(dead_code, reason = "no runtime is compiled in")
     )]
-    pub(crate) fn half_close(mut self, half_close: Option<HalfClose<T>>) -> Self {
-        self.link.half_close = half_close;
+    pub(crate) fn socket(mut self, socket: Option<Socket<T>>) -> Self {
+        self.link.socket = socket;
         self
     }
 
@@ -613,8 +613,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerRequest<T> {
             encode_switching_protocols(&key.accept(), protocol.as_deref(), extensions.as_deref(), &extra);
         let mut outgoing = Outgoing::new(answer);
         poll_fn(|cx| outgoing.poll(&mut link, HandshakeError::ResponseTimeout, cx)).await?;
-        let Link { stream, timer, half_close, .. } = link;
-        Ok(WebSocket::new(stream, Role::Server, &config, read_ahead, timer, half_close, protocol))
+        let Link { stream, timer, socket, .. } = link;
+        Ok(WebSocket::new(stream, Role::Server, &config, read_ahead, timer, socket, protocol))
     }
 }
 

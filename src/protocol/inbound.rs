@@ -288,9 +288,8 @@ impl Inbound {
         Ok(event)
     }
 
-    /// Reads payload straight to where it stays, if the frame at hand has much more of it: `read` is given zeroed space, no
-    /// more of it than has come of the message so far, and tells how much it filled. `None` if there is no such frame. What that
-    /// comes to, the next call of [`step`](Self::step) says.
+    /// Reads payload straight to where it stays, if the frame at hand has much more of it: `read` is given zeroed space, and tells how
+    /// much it filled. `None` if there is no such frame. What that comes to, the next call of [`step`](Self::step) says.
     pub(crate) fn read_long<R>(&mut self, read: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
         let Stage::Payload { header, mask, remaining } = &mut self.stage else { return None };
         let assembly = self.assembly.as_mut().filter(|assembly| !assembly.compressed)?;
@@ -298,7 +297,12 @@ impl Inbound {
             return None;
         }
         let start = self.message.len();
-        let len = start.clamp(LONG, MAX_LONG_READ).min(*remaining);
+        // Into the room there is; only what is full grows.
+        let room = match self.message.capacity().saturating_sub(start) {
+            0 => start.max(LONG),
+            room => room,
+        };
+        let len = room.min(MAX_LONG_READ).min(*remaining);
         let most = if header.fin { assembly.len } else { self.limits.max_message };
         make_room(&mut self.message, len, most);
         self.message.resize(start.saturating_add(len), 0);

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_io::Async;
@@ -16,7 +16,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::client_stream::ClientStream;
 use super::rustls::Tls;
-use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket, WebSocketParts};
+use crate::connection::{Config, Sleep, Socket, Timer, WebSocket, WebSocketParts};
 use crate::handshake::{Client, HandshakeError, Parts, Scheme, Server, ServerRequest, Url};
 use crate::protocol::Role;
 
@@ -68,8 +68,8 @@ impl<T: 'static> Server<T> {
     /// # });
     /// ```
     pub fn new(stream: T) -> Self {
-        let half_close = half_close_of(&stream);
-        Self::with_timer(stream, AsyncIoTimer).half_close(half_close)
+        let socket = socket_of(&stream);
+        Self::with_timer(stream, AsyncIoTimer).socket(socket)
     }
 }
 
@@ -95,8 +95,8 @@ impl<T: 'static> ServerRequest<T> {
     /// # Ok::<(), unsync_websocket::HandshakeError>(())
     /// ```
     pub fn from_parts(parts: Parts<T>) -> Self {
-        let half_close = half_close_of(&parts.stream);
-        Self::from_parts_with_timer(parts, AsyncIoTimer).half_close(half_close)
+        let socket = socket_of(&parts.stream);
+        Self::from_parts_with_timer(parts, AsyncIoTimer).socket(socket)
     }
 }
 
@@ -114,8 +114,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<T> {
     /// assert_eq!(websocket.role(), Role::Server);
     /// ```
     pub fn from_handshaken(stream: T, role: Role, config: Config, read_ahead: Vec<u8>) -> Self {
-        let half_close = half_close_of(&stream);
-        Self::new(stream, role, &config, read_ahead, Box::new(AsyncIoTimer), half_close, None)
+        let socket = socket_of(&stream);
+        Self::new(stream, role, &config, read_ahead, Box::new(AsyncIoTimer), socket, None)
     }
 
     /// The connection that `parts` were, with the deadlines of async-io's clock. See
@@ -147,8 +147,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_parts(parts: WebSocketParts<T>) -> Self {
-        let half_close = half_close_of(&parts.stream);
-        Self::arrive(parts, Box::new(AsyncIoTimer), half_close)
+        let socket = socket_of(&parts.stream);
+        Self::arrive(parts, Box::new(AsyncIoTimer), socket)
     }
 }
 
@@ -172,8 +172,8 @@ impl<T: 'static> Client<T> {
     /// # });
     /// ```
     pub fn new(stream: T, host: impl AsRef<str>, target: impl AsRef<str>) -> Self {
-        let half_close = half_close_of(&stream);
-        Self::with_timer(stream, host, target, AsyncIoTimer).half_close(half_close)
+        let socket = socket_of(&stream);
+        Self::with_timer(stream, host, target, AsyncIoTimer).socket(socket)
     }
 }
 
@@ -322,31 +322,35 @@ async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Result<F::Ou
     .await
 }
 
-/// What sends FIN on `stream`, where `poll_close` does not; for a socket that is known to have two independent directions, in any
-/// case something.
+/// What is known of `stream`, if it is a bare socket.
 ///
-/// `poll_close` of [`Async`] flushes and no more, so a peer that waits for the end of the stream waits for ever.
-/// Streams of other types are asked by `poll_close` alone.
-pub(crate) fn half_close_of<T: 'static>(stream: &T) -> Option<HalfClose<T>> {
+/// `poll_close` of [`Async`] flushes and no more, so a peer that waits for the end of the stream waits for ever. Its `poll_read` asks the
+/// system twice for nothing before it waits; `poll_readable` waits at once.
+pub(crate) fn socket_of<T: 'static>(stream: &T) -> Option<Socket<T>> {
     let stream: &dyn Any = stream;
     if stream.is::<Async<TcpStream>>() {
-        return Some(|stream| {
-            shut_down(stream, |tcp: &Async<TcpStream>| tcp.get_ref().shutdown(Shutdown::Write))
+        return Some(Socket {
+            half_close: |stream| {
+                shut_down(stream, |tcp: &Async<TcpStream>| tcp.get_ref().shutdown(Shutdown::Write))
+            },
+            poll_readable: Some(poll_readable::<_, TcpStream>),
         });
     }
     #[cfg(unix)]
     if stream.is::<Async<UnixStream>>() {
-        return Some(|stream| {
-            shut_down(stream, |unix: &Async<UnixStream>| unix.get_ref().shutdown(Shutdown::Write))
+        return Some(Socket {
+            half_close: |stream| {
+                shut_down(stream, |unix: &Async<UnixStream>| unix.get_ref().shutdown(Shutdown::Write))
+            },
+            poll_readable: Some(poll_readable::<_, UnixStream>),
         });
     }
-    // The `poll_close` of those that follow sends the FIN.
     if stream.downcast_ref::<ClientStream>().is_some_and(ClientStream::is_bare_socket) {
-        return Some(|_| Ok(()));
+        return Some(Socket::BARE);
     }
     #[cfg(all(feature = "local", unix))]
     if stream.is::<super::local::TcpStream>() {
-        return Some(|_| Ok(()));
+        return Some(Socket::BARE);
     }
     None
 }
@@ -354,6 +358,12 @@ pub(crate) fn half_close_of<T: 'static>(stream: &T) -> Option<HalfClose<T>> {
 /// Runs `shutdown` on `stream` if that is an `S`.
 fn shut_down<S: 'static>(stream: &mut dyn Any, shutdown: fn(&S) -> io::Result<()>) -> io::Result<()> {
     stream.downcast_ref::<S>().map_or(Ok(()), shutdown)
+}
+
+/// Waits for `stream`, an `Async<S>`.
+fn poll_readable<T: 'static, S: 'static>(stream: &T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let stream: &dyn Any = stream;
+    stream.downcast_ref::<Async<S>>().map_or(Poll::Ready(Ok(())), |stream| stream.poll_readable(cx))
 }
 
 #[cfg(test)]
@@ -371,7 +381,7 @@ mod tests {
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut stream = Async::new(listener.accept().unwrap().0).unwrap();
 
-        half_close_of(&stream).unwrap()(&mut stream).unwrap();
+        (socket_of(&stream).unwrap().half_close)(&mut stream).unwrap();
 
         assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "the peer sees the end while we hold the socket");
         drop(stream);
@@ -383,7 +393,7 @@ mod tests {
         let (ours, mut peer) = UnixStream::pair().unwrap();
         let mut stream = Async::new(ours).unwrap();
 
-        half_close_of(&stream).unwrap()(&mut stream).unwrap();
+        (socket_of(&stream).unwrap().half_close)(&mut stream).unwrap();
 
         assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "the peer sees the end while we hold the socket");
         drop(stream);
@@ -393,7 +403,7 @@ mod tests {
     fn other_streams_are_closed_by_poll_close() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert!(half_close_of(&async_net::TcpStream::try_from(stream).unwrap()).is_none());
-        assert!(half_close_of(&Vec::<u8>::new()).is_none());
+        assert!(socket_of(&async_net::TcpStream::try_from(stream).unwrap()).is_none());
+        assert!(socket_of(&Vec::<u8>::new()).is_none());
     }
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::ReadBuf;
 
-use crate::connection::{Config, HalfClose, Sleep, Timer, WebSocket, WebSocketParts};
+use crate::connection::{Config, Sleep, Socket, Timer, WebSocket, WebSocketParts};
 use crate::handshake::{Client, Parts, Server, ServerRequest};
 use crate::protocol::Role;
 
@@ -155,7 +155,7 @@ impl<T: 'static> Server<TokioStream<T>> {
     /// # }
     /// ```
     pub fn on_tokio(stream: T) -> Self {
-        Self::with_timer(TokioStream::new(stream), TokioTimer).half_close(half_close_of())
+        Self::with_timer(TokioStream::new(stream), TokioTimer).socket(socket_of())
     }
 }
 
@@ -174,7 +174,7 @@ impl<T: 'static> ServerRequest<TokioStream<T>> {
     /// }
     /// ```
     pub fn on_tokio(parts: Parts<TokioStream<T>>) -> Self {
-        Self::from_parts_with_timer(parts, TokioTimer).half_close(half_close_of())
+        Self::from_parts_with_timer(parts, TokioTimer).socket(socket_of())
     }
 }
 
@@ -196,7 +196,7 @@ impl<T: 'static> Client<TokioStream<T>> {
     /// # }
     /// ```
     pub fn on_tokio(stream: T, host: impl AsRef<str>, target: impl AsRef<str>) -> Self {
-        Self::with_timer(TokioStream::new(stream), host, target, TokioTimer).half_close(half_close_of())
+        Self::with_timer(TokioStream::new(stream), host, target, TokioTimer).socket(socket_of())
     }
 }
 
@@ -224,7 +224,7 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static> WebSocke
     /// ```
     pub fn on_tokio(stream: T, role: Role, config: Config, read_ahead: Vec<u8>) -> Self {
         let stream = TokioStream::new(stream);
-        Self::new(stream, role, &config, read_ahead, Box::new(TokioTimer), half_close_of(), None)
+        Self::new(stream, role, &config, read_ahead, Box::new(TokioTimer), socket_of(), None)
     }
 
     /// The connection that `parts` were, with the deadlines of tokio's clock. See
@@ -267,17 +267,17 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static> WebSocke
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_parts_on_tokio(parts: WebSocketParts<TokioStream<T>>) -> Self {
-        Self::arrive(parts, Box::new(TokioTimer), half_close_of())
+        Self::arrive(parts, Box::new(TokioTimer), socket_of())
     }
 }
 
 /// What tells that a stream is a bare socket, whose directions are independent. Nothing is left to be done for its FIN, which
 /// `poll_shutdown` sends.
-fn half_close_of<T: 'static>() -> Option<HalfClose<TokioStream<T>>> {
+fn socket_of<T: 'static>() -> Option<Socket<TokioStream<T>>> {
     let sockets = [
         TypeId::of::<tokio::net::TcpStream>(),
         #[cfg(unix)]
         TypeId::of::<tokio::net::UnixStream>(),
     ];
-    sockets.contains(&TypeId::of::<T>()).then_some(|_| Ok(()))
+    sockets.contains(&TypeId::of::<T>()).then_some(Socket::BARE)
 }

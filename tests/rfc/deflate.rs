@@ -304,7 +304,12 @@ fn section_10_4_a_bomb_is_inflated_no_further_than_a_step_past_the_limit() {
                 scope.peak()
             );
             assert!(data.is_empty());
-            assert!(scope.live() < 128 << 10, "{name}: {} bytes are kept", scope.live());
+            // The buffer is the thread's now, for whatever long message comes next.
+            assert!(
+                scope.live() < (LIMIT + (128 << 10)).cast_signed(),
+                "{name}: {} bytes are kept",
+                scope.live()
+            );
         }
     }
 }
