@@ -158,7 +158,13 @@ fn locked(file: &str) -> Vec<(String, [u64; 3])> {
 fn rustsec_2026_0221_0007_and_0097_no_version_with_a_known_fault_is_locked() {
     let (bans, mut looked_at) = (bans(), 0);
     assert!(bans.len() >= 7, "all bans are read: {bans:?}");
-    for file in ["Cargo.lock", "fuzz/Cargo.lock", "benches/Cargo.lock", "tests/peers/Cargo.lock"] {
+    for file in [
+        "Cargo.lock",
+        "fuzz/Cargo.lock",
+        "benches/Cargo.lock",
+        "tests/peers/Cargo.lock",
+        "tests/tls/Cargo.lock",
+    ] {
         for (name, version) in locked(file) {
             for (_, from, good) in bans.iter().filter(|(banned, ..)| *banned == name) {
                 looked_at += 1;

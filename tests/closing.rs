@@ -20,18 +20,25 @@
 mod ends;
 mod kit;
 
+use std::cell::RefCell;
 use std::future::pending;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ends::closing::{Before, Case, Peer, World, close_it, judge, our_peer, raw_peer};
 use ends::{FROM, socket};
+use futures_io::{AsyncRead, AsyncWrite};
 use kit::choices::{Chooser, Odometer};
 use kit::net::{Config as Net, Model, SimNet};
 use kit::runs::{Run, number, shared};
+use kit::script::{Script, drive};
 use kit::sim::{Sim, Trace};
 use kit::{slow, wire};
-use unsync_websocket::Config;
+use unsync_websocket::{Config, Incoming, NoTimer, Role, WebSocket};
 
 const WORLD: World = World {
     deadline: Duration::from_secs(5),
@@ -139,4 +146,51 @@ fn closing_always_ends_when_the_transport_wakes_for_nothing() {
 #[test]
 fn closing_always_ends_when_reads_may_write() {
     matrix(Model::ReadMayWrite);
+}
+
+/// A stream with a last word of its own, as that of TLS is.
+struct Polite {
+    script: Script,
+    said: Rc<RefCell<Vec<&'static str>>>,
+}
+
+impl AsyncRead for Polite {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.script).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Polite {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.script).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.script).poll_flush(cx)
+    }
+
+    /// The socket is full at first.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_first = self.said.borrow().is_empty();
+        self.said.borrow_mut().push(if is_first { "fare" } else { "well" });
+        if is_first {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Section 7.1.1 lets it wait for the server's end, and it need not say more to a socket; a stream above that may have to.
+#[test]
+fn a_client_that_lets_the_server_go_first_takes_its_own_leave_too() {
+    let said = Rc::default();
+    let script = Script::new([0x88, 2, 3, 232].into(), []);
+    let stream = Polite { script, said: Rc::clone(&said) };
+    let mut websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), Vec::new(), NoTimer);
+    drive(async {
+        assert!(matches!(websocket.receiver.receive().await, Ok(Incoming::Close(Some(_)))));
+        websocket.close().await.unwrap();
+    });
+    assert_eq!(*said.borrow(), ["fare", "well"]);
 }

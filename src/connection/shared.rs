@@ -1054,6 +1054,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                         continue;
                     }
                 }
+                // The server has gone, and we go, too. A bare socket ends by being dropped; other streams may have a last word, as TLS has.
+                Poll::Ready(Err(_)) if !self.is_bare_socket() && self.poll_shut().is_pending() => {
+                    return self.park(slot);
+                }
                 Poll::Ready(Err(_)) => {}
                 // The peer has had our Close and said all it has to say; a server need not wait for more.
                 Poll::Pending if is_clean && self.role == Role::Server => {}

@@ -14,7 +14,9 @@ use super::rustls::{TlsStream, socket_of};
 
 /// What [`Client::open`](crate::Client::open) and [`connect`](crate::connect) make: a TCP connection, with TLS over it for `wss://`.
 ///
-/// [`AsyncWrite::poll_close`] ends the writing side: with TLS's own words for it, if it is that, and with FIN.
+/// [`AsyncWrite::poll_close`] ends the writing side: with TLS's own words for it, if it is that, and with FIN. An end of TCP without these
+/// words is read as an end like any other, since many servers end so: a WebSocket tells by its Close what was cut off, and a protocol of
+/// your own on this stream has to do the same.
 ///
 /// # Examples
 ///

@@ -254,7 +254,7 @@ fn cve_2020_35678_no_line_break_leaves_in_any_field() {
 }
 
 /// faye-websocket (and Tomcat's client, CVE-2018-8034): TLS that verified nothing. `wss` is never a plain connection: a server that
-/// speaks plainly gets no request. (With the feature `rustls`, `tests/tls.rs` shows that certificates are verified.)
+/// speaks plainly gets no request. (That certificates are verified, `tests/tls` shows.)
 #[test]
 #[cfg(feature = "async-io")]
 fn cve_2020_15133_and_cve_2018_8034_wss_is_never_plain() {

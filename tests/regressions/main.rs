@@ -17,7 +17,7 @@
 //!
 //! * CVE-2021-33880 (python websockets, a password compared in variable time): there is no authentication in here, and nothing
 //!   secret is compared. (That `Sec-WebSocket-Accept` is compared exactly is tested all the same.)
-//! * CVE-2020-15133 (faye-websocket), CVE-2018-8034 (Tomcat): TLS certificates not verified. That ours are, `tests/tls.rs` shows; that `wss://` never
+//! * CVE-2020-15133 (faye-websocket), CVE-2018-8034 (Tomcat): TLS certificates not verified. That ours are, `tests/tls` shows; that `wss://` never
 //!   becomes a plain connection is tested.
 //! * CVE-2016-10518 (ws < 1.0.1), ws < 8.20.1: numbers or arrays given for a payload sent uninitialised memory. A payload is a
 //!   `&str` or a `&[u8]`, and `unsafe` is forbidden in all of `src/`.
