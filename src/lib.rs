@@ -186,7 +186,7 @@
 //!
 //! Every limit has a default, none of which is "unlimited": see [`Config`]. Sizes and counts are charged before a payload is looked
 //! at, and again while a message is inflated; memory follows received bytes, not announced ones, and is given back; what a peer makes us answer is bounded by the outbox and one
-//! Pong; after 64 frames or 64 KiB other tasks get their turn; every handshake, opening or closing, has one deadline.
+//! Pong; after 64 frames or 64 KiB (of one long payload, a mebibyte) other tasks get their turn; every handshake, opening or closing, has one deadline.
 //!
 //! [RFC 6455]: https://www.rfc-editor.org/rfc/rfc6455
 //! [RFC 7692]: https://www.rfc-editor.org/rfc/rfc7692

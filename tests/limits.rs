@@ -258,6 +258,34 @@ fn drip(piece: u64) {
     assert!(scope.peak() <= 2 * MESSAGE + SCRATCH + piece as isize + 2 * KIB, "{} bytes", scope.peak());
 }
 
+/// What the thread keeps of finished messages must not come to be held by messages that have hardly begun.
+#[test]
+fn a_long_message_that_stalls_holds_what_has_come_though_the_thread_has_longer_buffers() {
+    const CAME: usize = 100_000;
+    let header = [&[0x82, 0xFF][..], &(MESSAGE as u64).to_be_bytes(), &[0; 4]].concat();
+    let whole = [&header[..], &vec![7; MESSAGE as usize]].concat();
+    let start = whole[..header.len() + CAME].to_vec();
+    alone(|| {
+        let peers: Vec<_> = (0..20).map(|_| (Flood::saying(&whole).0, Flood::saying(&start).0)).collect();
+        let scope = Scope::new();
+        let (mut done, mut stalled) = (Vec::new(), Vec::new());
+        for (finishes, stalls) in peers {
+            // A connection that is done with a message leaves its buffer to the thread, and another takes it.
+            let mut socket = server(finishes, Config::new());
+            assert!(flood::run(socket.receiver.receive()).unwrap().is_ok());
+            assert!(flood::run(socket.receiver.receive()).is_none());
+            done.push(socket);
+            let mut socket = server(stalls, Config::new());
+            assert!(flood::run(socket.receiver.receive()).is_none());
+            stalled.push(socket);
+        }
+        let each = scope.live() / stalled.len() as isize;
+        println!("{each} bytes each, of which {CAME} have come");
+        // The thread's own come to 2 MiB here.
+        assert!(each <= 2 * CAME as isize + 2 * KIB + 2 * MESSAGE / 20, "{each} bytes");
+    });
+}
+
 // --- G8: fragments --------------------------------------------------------------------------------------------------
 
 /// The payloads of a flood of fragments, repeated.

@@ -307,6 +307,40 @@ fn what_a_full_socket_left_behind_leaves_while_the_handler_awaits_something_else
 }
 
 #[test]
+fn a_scope_whose_work_has_ended_keeps_nothing_of_it_and_one_that_is_dropped_takes_no_output_along() {
+    struct Leaves(unsync_websocket::QueueHandle<Stream>);
+    impl Drop for Leaves {
+        fn drop(&mut self) {
+            self.0.queue(&EncodedFrame::text("I left")).unwrap();
+        }
+    }
+    let hand = Hand::new();
+    for ends in [true, false] {
+        let (script, websocket) = connect(Role::Server, Config::new());
+        let leaves = Leaves(websocket.sender.queue_handle());
+        // Not an async block, which would drop what it holds as it ends.
+        let work = std::future::poll_fn(move |_| {
+            let _held = &leaves;
+            if ends { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let cork = websocket.cork_handle();
+        let mut scope = Box::pin(cork.scope(work));
+        assert_eq!(hand.poll(scope.as_mut()).is_ready(), ends);
+        if ends {
+            assert_eq!(
+                script.take_written(),
+                b"\x81\x06I left",
+                "the work is gone, though its future is kept"
+            );
+        }
+        drop(scope);
+        if !ends {
+            assert_eq!(script.take_written(), b"\x81\x06I left", "it does not wait for a scope that is gone");
+        }
+    }
+}
+
+#[test]
 fn a_cork_is_lifted_when_its_work_panics() {
     let (script, mut websocket) = connect(Role::Server, Config::new());
     let hand = Hand::new();

@@ -161,7 +161,7 @@ impl Config {
     }
 
     /// Bytes of payload we put into one frame (default 64 KiB, at least 1). Longer messages go out in fragments,
-    /// so that a PONG or a Close never has to wait for more than this.
+    /// so that a PONG or a Close never has to wait for more than this, and what the stream has taken already.
     ///
     /// # Examples
     ///

@@ -82,24 +82,29 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
     F: Future,
 {
-    let mut work = Box::pin(work);
-    let scope = Unpark(shared);
-    poll_fn(move |cx| {
-        // Held over the write: the work may end with both halves in it.
-        let Some(shared) = scope.0.upgrade() else {
-            return work.as_mut().poll(cx);
-        };
-        let result = {
-            let _corked = Corked::new(&shared);
-            work.as_mut().poll(cx)
-        };
-        shared.unpark(Slot::Scope);
-        if result.is_pending() {
-            shared.register(Slot::Scope, cx);
-        }
-        shared.drive_uncorked(Slot::Scope);
-        if result.is_pending() { shared.park(Slot::Scope) } else { result }
-    })
+    let work = Box::pin(work);
+    // An async block: when the work has ended it is dropped, however long somebody keeps this future.
+    async move {
+        let mut work = work;
+        let _unpark = Unpark(&shared);
+        poll_fn(|cx| {
+            // Held over the write: the work may end with both halves in it.
+            let Some(shared) = shared.upgrade() else {
+                return work.as_mut().poll(cx);
+            };
+            let result = {
+                let _corked = Corked::new(&shared);
+                work.as_mut().poll(cx)
+            };
+            shared.unpark(Slot::Scope);
+            if result.is_pending() {
+                shared.register(Slot::Scope, cx);
+            }
+            shared.drive_uncorked(Slot::Scope);
+            if result.is_pending() { shared.park(Slot::Scope) } else { result }
+        })
+        .await
+    }
 }
 
 /// Counts a scope in while it polls its work, and out even if the work panics.
@@ -119,9 +124,9 @@ impl<T> Drop for Corked<'_, T> {
 }
 
 /// A scope that is gone does not wait.
-struct Unpark<T>(Weak<Shared<T>>);
+struct Unpark<'a, T>(&'a Weak<Shared<T>>);
 
-impl<T> Drop for Unpark<T> {
+impl<T> Drop for Unpark<'_, T> {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.unpark(Slot::Scope);

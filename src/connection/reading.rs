@@ -25,8 +25,8 @@ const FRAME_BUDGET: usize = 64;
 const BYTE_BUDGET: usize = 64 << 10;
 /// What the last step of inflating a message counts as, in bytes. Any other takes a millisecond or so, and is a turn's work.
 const INFLATE_COST: usize = 16 << 10;
-
-/// Bytes that are read straight to where they stay cost so much less than others: the most that a turn reads is 1 MiB.
+/// Bytes that are read straight to where they stay cost so much less than others: a turn ends when it has read 1 MiB of them, or up to
+/// half of that more with its last read.
 const LONG_READ_SHARE: usize = 16;
 
 pub(crate) struct Reading {

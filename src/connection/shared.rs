@@ -59,8 +59,9 @@ impl<T> Copy for Socket<T> {}
 
 /// A stream that answers `Interrupted` is asked again this often, and then later.
 const INTERRUPTIONS: usize = 16;
-/// Writes from where a message lies that one poll makes, before other tasks get their turn (at eight fragments of 64 KiB: 1 MiB).
-const DIRECT_BUDGET: usize = 2;
+/// Writes from where a message lies that one poll makes, and bytes of it after which it makes no more, before other tasks get their
+/// turn. (A stream may take a header, or a record of TLS, at a time.)
+const DIRECT_BUDGET: (usize, usize) = (16, 1 << 20);
 
 pub(crate) struct Shared<T> {
     /// Polled with nothing else borrowed; `None` once the connection is over.
@@ -910,7 +911,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     fn poll_direct(&self, cx: &Context<'_>, payload: &[u8], written: &mut usize) -> Poll<Result<(), Error>> {
         self.register(Slot::Sender, cx);
         self.poll_deadline();
-        for _ in 0..DIRECT_BUDGET {
+        let enough = written.saturating_add(DIRECT_BUDGET.1);
+        for _ in 0..DIRECT_BUDGET.0 {
             if let Some(error) = self.direct_error() {
                 self.end_direct(payload.get(*written..).unwrap_or_default(), Rest::Frame);
                 self.drive(Some(Slot::Sender));
@@ -942,6 +944,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                     // A message that lacks its end was cut by `close_now`: that is an error, found above.
                     if !self.state.borrow().outbound.is_direct() && *written == payload.len() {
                         return Poll::Ready(Ok(()));
+                    }
+                    if *written >= enough {
+                        break;
                     }
                 }
             }

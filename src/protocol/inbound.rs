@@ -278,6 +278,7 @@ impl Inbound {
             && self.shown == Shown::Message
         {
             if data.is_empty() {
+                fit(&mut self.message);
                 std::mem::swap(data, &mut self.message);
             } else {
                 data.extend_from_slice(&self.message);
@@ -288,8 +289,9 @@ impl Inbound {
         Ok(event)
     }
 
-    /// Reads payload straight to where it stays, if the frame at hand has much more of it: `read` is given zeroed space, and tells how
-    /// much it filled. `None` if there is no such frame. What that comes to, the next call of [`step`](Self::step) says.
+    /// Reads payload straight to where it stays, if the frame at hand has much more of it: `read` is given zeroed space, at most
+    /// 512 KiB of it, and tells how much it filled. `None` if there is no such frame. What that comes to, the next call of
+    /// [`step`](Self::step) says, which needs no input for it.
     pub(crate) fn read_long<R>(&mut self, read: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
         let Stage::Payload { header, mask, remaining } = &mut self.stage else { return None };
         let assembly = self.assembly.as_mut().filter(|assembly| !assembly.compressed)?;
@@ -361,7 +363,8 @@ impl Inbound {
         }
     }
 
-    /// Forgets the last event's payload, and hands its buffer to whichever connection of the thread needs one next.
+    /// Forgets the last event's payload, and hands its buffer to whichever connection of the thread needs one next. Of a message that has
+    /// begun keeps no more than twice what has come, or 64 KiB.
     ///
     /// # Examples
     ///
@@ -382,6 +385,10 @@ impl Inbound {
             if buffer.is_empty() {
                 spare::give(std::mem::take(buffer));
             }
+        }
+        fit(&mut self.message);
+        if let Some(inflater) = &mut self.inflater {
+            fit(inflater.packed());
         }
     }
 
@@ -637,12 +644,20 @@ fn grow(buffer: &mut Vec<u8>, needed: usize, most: usize) {
     if needed > LONG
         && let Some(mut large) = spare::take_large(most)
     {
-        // The thread had it already: it need not grow by what has come.
+        // The thread had it already: it need not grow by what has come. Should the rest not come at once, it is cut to that.
         large.extend_from_slice(buffer);
         spare::give(std::mem::replace(buffer, large));
     }
     let capacity = buffer.capacity().saturating_mul(2).min(most).max(needed);
     buffer.reserve_exact(capacity.saturating_sub(buffer.len()));
+}
+
+/// Gives back what is more than twice the data of a long message: its buffer may have been the thread's, made for a longer one.
+fn fit(buffer: &mut Vec<u8>) {
+    let most = buffer.len().saturating_mul(2).max(LONG);
+    if buffer.capacity() > most {
+        buffer.shrink_to(most);
+    }
 }
 
 impl PartialHeader {
