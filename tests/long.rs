@@ -297,7 +297,8 @@ fn a_stream_that_fails_inside_a_long_read_ends_the_connection_and_shows_nothing(
             Poll::Ready(Ok(()))
         }
     }
-    let faults: [(Fault, fn(&Error) -> bool); 4] = [
+    type Told = fn(&Error) -> bool;
+    let faults: [(Fault, Told); 4] = [
         (|buf| Poll::Ready(Ok(buf.len() + 1)), |error| matches!(error, Error::Io(_))),
         (|_| Poll::Ready(Ok(0)), |error| matches!(error, Error::EndOfStream { inside_message: true })),
         (|_| Poll::Ready(Err(ErrorKind::ConnectionReset.into())), |error| matches!(error, Error::Io(_))),

@@ -175,7 +175,8 @@ fn a_connection_on_its_way_to_another_thread_tells_lengths_and_nothing_of_what_w
     keeps_quiet(&format!("{parts:?}"), "WebSocketParts");
     keeps_quiet(&format!("{:?}", parts.state), "WebSocketState");
     assert!(format!("{parts:?}").contains("unread: 8"), "{parts:?}");
-    assert_eq!(format!("{:?}", &NoTimer as &dyn Timer), "Timer");
+    let timer: &dyn Timer = &NoTimer;
+    assert_eq!(format!("{timer:?}"), "Timer");
 }
 
 #[test]
