@@ -1,13 +1,15 @@
 #!/bin/sh
 # A swarm of players on a battle of its own, of which every word must reach every member:
 # tests/swarm.sh [PLAYERS [SECONDS [BATTLE'S FLAGS..]]], such as tests/swarm.sh 2000 30 --threads 2
+#
+# FEATURES=local puts the battle's sockets into a poller of each thread's own.
 set -eu
 cd "$(dirname "$0")/.."
 players=${1:-200} seconds=${2:-8}
 [ $# -lt 2 ] || shift
 [ $# -lt 1 ] || shift
 
-cargo build --quiet --release --example battle --example swarm
+cargo build --quiet --release --features "${FEATURES:-}" --example battle --example swarm
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 mkdir -p "$target/swarm"
 # A socket for each player.

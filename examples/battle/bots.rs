@@ -4,10 +4,10 @@
 //! ticket of a seat that a battle keeps for it, as somebody does who was cut off. `brain.rs` says what it does.
 
 use std::error::Error;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use async_io::{Async, Timer};
+use async_io::Timer;
 use futures_lite::{AsyncRead, AsyncWrite};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
@@ -16,6 +16,7 @@ use unsync_websocket::{Client, WebSocket};
 use crate::brain::Brain;
 use crate::desk::Spawner;
 use crate::manager::BattleManager;
+use crate::sockets::TcpStream;
 use crate::ticket::Ticket;
 use crate::wire::{Event, Events};
 
@@ -54,7 +55,7 @@ pub(crate) fn names() -> impl Iterator<Item = String> {
 
 /// Flies on the seat of this ticket, until the server at `address` ends it: one connection, from the request to its end.
 pub(crate) async fn fly(address: SocketAddr, ticket: Ticket) -> Result<(), Box<dyn Error>> {
-    let stream = Async::<TcpStream>::connect(reachable(address)).await?;
+    let stream = TcpStream::connect(reachable(address)).await?;
     stream.get_ref().set_nodelay(true)?;
     let digits: String = ticket.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let client = Client::new(stream, address.to_string(), format!("/ws?ticket={digits}"));

@@ -12,14 +12,15 @@
 //! or the last change is hardly over). Whoever finds the door full with the ticket in hand stays as well: the connection
 //! is put together again where it was taken apart. Whoever is parted with, or leaves, while the seat is asked for, goes nowhere.
 
+use std::io;
 use std::time::Instant;
 
 use async_channel::Sender;
-use futures_lite::{AsyncRead, AsyncWrite};
 use unsync_websocket::{WebSocket, WebSocketParts};
 
 use crate::cores::Cores;
 use crate::limits::Entry;
+use crate::sockets::Socket;
 use crate::ticket::Ticket;
 use crate::wire::Why;
 
@@ -58,19 +59,29 @@ pub(crate) struct Mover<T> {
     pub(crate) left: Instant,
 }
 
-/// Sends a connection to the seat that is kept for it, without waiting. One that cannot go is handed back, as it was.
-#[expect(clippy::result_large_err, reason = "once a change")]
-pub(crate) fn depart<T: AsyncRead + AsyncWrite + Unpin + 'static>(
-    websocket: WebSocket<T>,
+/// Sends a connection to the seat that is kept for it, without waiting. One that cannot go is handed back, as it was; if that cannot
+/// be, either, it is lost.
+pub(crate) fn depart<S: Socket>(
+    websocket: WebSocket<S>,
     seat: Seat,
     entry: Entry,
-    cores: &Cores<T>,
-) -> Result<(), (WebSocket<T>, Entry)> {
-    let parts = match websocket.into_parts() {
+    cores: &Cores<S::Packed>,
+) -> io::Result<Option<(WebSocket<S>, Entry)>> {
+    let WebSocketParts { stream, state } = match websocket.into_parts() {
         Ok(parts) => parts,
         // It is closing, and goes on with that.
-        Err(websocket) => return Err((websocket, entry)),
+        Err(websocket) => return Ok(Some((websocket, entry))),
     };
+    let parts = WebSocketParts { stream: stream.pack(), state };
     let mover = Box::new(Mover { parts, ticket: seat.ticket, entry, left: Instant::now() });
-    cores.send_on(seat.core, mover).map_err(|mover| (WebSocket::from_parts(mover.parts), mover.entry))
+    match cores.send_on(seat.core, mover) {
+        Ok(()) => Ok(None),
+        Err(mover) => Ok(Some((arrive(mover.parts)?, mover.entry))),
+    }
+}
+
+/// The connection that these parts were, on this thread.
+pub(crate) fn arrive<S: Socket>(parts: WebSocketParts<S::Packed>) -> io::Result<WebSocket<S>> {
+    let WebSocketParts { stream, state } = parts;
+    Ok(WebSocket::from_parts(WebSocketParts { stream: S::unpack(stream)?, state }))
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use async_executor::Task;
+use async_io::Async;
 use futures_lite::AsyncWriteExt;
 
 use super::*;
@@ -12,7 +13,7 @@ use crate::change::{Ask, REST, Seat};
 use crate::cores::Visit;
 use crate::operator_tests::becomes;
 use crate::spread_tests::{Server, options, playing, with_server};
-use crate::tests::{Guest, named, tick_of};
+use crate::tests::{Guest, named, only, tick_of};
 use crate::ticket::Ticket;
 use crate::wire::{Command, Event, Listing, events};
 
@@ -218,7 +219,7 @@ fn every_word_that_is_in_flight_when_a_player_changes_is_heard_once_and_half_a_f
 /// A server's thread whose neighbour is the test: what goes to core 1 arrives here.
 struct Beside<'t> {
     address: SocketAddr,
-    cores: &'t Cores<Async<TcpStream>>,
+    cores: &'t Cores<Packed>,
     manager: &'t BattleManager,
     neighbour: &'t Inbox,
 }
@@ -250,7 +251,7 @@ fn beside(room: usize, test: impl AsyncFnOnce(Beside<'_>)) {
     let (neighbour, inbox) = (inboxes.pop().unwrap(), inboxes.pop().unwrap());
     let desk = Desk { cores: &cores, config: config(false), manager: Some(&manager) };
     let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let (address, listener) = (listeners.address(), listeners.of_all(2).unwrap());
+    let (address, listener) = (listeners.address(), only(listeners));
     let executor = Rc::new(LocalExecutor::new());
     let spawner = || Spawner::new(&executor);
     let _tasks: [Task<()>; 3] = [
@@ -259,7 +260,8 @@ fn beside(room: usize, test: impl AsyncFnOnce(Beside<'_>)) {
         executor.spawn(tick(spawner(), &manager, &cores, Weak::new())),
     ];
     let (cores, manager, neighbour) = (&cores, &manager, &neighbour);
-    block_on(executor.run(test(Beside { address, cores, manager, neighbour })));
+    let testing = executor.run(test(Beside { address, cores, manager, neighbour }));
+    block_on(sockets::run(testing)).unwrap();
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! cores tell each other (`lobby.rs`).
 //!
 //! A connection is accepted anywhere. Its request tells where it belongs, and then it goes there, as
-//! [`Parts`]: the socket, the request, and what was read behind it. From then on it stays, unless the player changes to another
-//! battle (`change.rs`).
+//! [`Parts`]: the socket, [packed](Packed), the request, and what was read behind it. From then on it stays, unless the player changes
+//! to another battle (`change.rs`).
 //!
 //! Where somebody belongs:
 //!
@@ -17,13 +17,11 @@
 //! to let them wait for a core that does not come along.
 
 use std::convert::Infallible;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use async_channel::{Receiver, Sender, bounded};
-use async_io::Async;
 use unsync_websocket::Parts;
 
 use crate::change::{Ask, Change, Mover, Seat};
@@ -32,13 +30,14 @@ use crate::limits::{Entry, Limits};
 use crate::lobby::{LISTS, List, NEWS, Won};
 use crate::per_core::Core;
 use crate::results::Results;
+use crate::sockets::Packed;
 use crate::wire::Why;
 use crate::wish::Wish;
 
 /// Players who may wait at a core until it takes them in.
 pub(crate) const INBOX: usize = 1024;
 
-/// All cores, as any thread sees them.
+/// All cores, as any thread sees them; sockets cross them as `T`.
 pub(crate) struct Cores<T> {
     doors: Vec<Door<T>>,
     /// Never sent to: closed when the server ends.
@@ -49,7 +48,7 @@ pub(crate) struct Cores<T> {
 }
 
 /// Where a core takes in what arrives.
-pub(crate) type Inbox = Receiver<Visit<Async<TcpStream>>>;
+pub(crate) type Inbox = Receiver<Visit<Packed>>;
 
 /// A core, seen from outside.
 struct Door<T> {

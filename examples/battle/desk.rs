@@ -1,38 +1,39 @@
 //! The desk: where connections are taken in. Each is a page, or a client of a battle, here or on another core.
 
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use async_executor::LocalExecutor;
-use async_io::{Async, Timer};
-use futures_lite::{AsyncRead, AsyncWrite};
+use async_io::Timer;
 use socket2::SockRef;
-use unsync_websocket::{BufWriter, Config, HandshakeError, Server, ServerRequest, WebSocket};
+use unsync_websocket::{BufWriter, Config, HandshakeError, Parts, Server, ServerRequest};
 
 use crate::battle;
-use crate::change::{Ask, Mover};
+use crate::change::{Ask, Mover, arrive};
 use crate::cores::{Cores, Inbox, Visit};
 use crate::limits::{Entry, Verdict};
 use crate::manager::BattleManager;
 use crate::pages;
+use crate::sockets::{Socket, TcpListener, TcpStream};
 use crate::wish::Wish;
 
 /// Bytes of states that the kernel keeps for a client: seconds of a battle.
 const SEND_BUFFER: usize = 32 << 10;
 
 /// What a thread needs to take connections in.
-pub(crate) struct Desk<'a, T> {
-    pub(crate) cores: &'a Cores<T>,
+pub(crate) struct Desk<'a, S: Socket> {
+    pub(crate) cores: &'a Cores<S::Packed>,
     /// What every connection is like.
     pub(crate) config: Config,
     /// Where this thread has battles of its own.
     pub(crate) manager: Option<&'a BattleManager>,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Desk<'_, T> {
+impl<S: Socket> Desk<'_, S> {
     /// One connection: a page, or a client of a battle, which plays here or goes to where its battle is.
-    pub(crate) async fn serve(&self, server: Server<T>, from: Option<IpAddr>) {
+    pub(crate) async fn serve(&self, server: Server<S>, from: Option<IpAddr>) {
         let entry = self.cores.limits.enter(from);
         let conn = entry.conn;
         if entry.verdict == Verdict::Beyond {
@@ -43,7 +44,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Desk<'_, T> {
         }
     }
 
-    async fn answer(&self, server: Server<T>, entry: Entry) -> Result<(), HandshakeError> {
+    async fn answer(&self, server: Server<S>, entry: Entry) -> Result<(), HandshakeError> {
         let conn = entry.conn;
         let request = server.config(self.config.clone()).same_origin().receive_request().await?;
         let Some(wish) = Wish::of(&request).filter(|_| request.is_upgrade()) else {
@@ -68,36 +69,43 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Desk<'_, T> {
             (Some(index), Some(manager)) if manager.core().index == index => {
                 self.welcome(request, wish, entry, manager).await
             }
-            (Some(index), _) => match self.cores.hand_over(index, request.into_parts(), entry) {
+            (Some(index), _) => match self.cores.hand_over(index, pack(request), entry) {
                 Ok(()) => Ok(()),
-                Err(parts) => refuse(ServerRequest::from_parts(parts), conn, 503, "no room just now").await,
+                Err(parts) => refuse(unpack::<S>(parts)?, conn, 503, "no room just now").await,
             },
             (None, _) => refuse(request, conn, 503, "this part of the server has failed").await,
         }
     }
 
     /// A player whom another thread has sent here.
-    async fn take_in(&self, request: ServerRequest<T>, entry: Entry, manager: &BattleManager) {
+    async fn take_in(&self, parts: Parts<S::Packed>, entry: Entry, manager: &BattleManager) {
         let conn = entry.conn;
-        let answered = match Wish::of(&request) {
-            Some(wish) => self.welcome(request.config(self.config.clone()), wish, entry, manager).await,
-            None => refuse(request, conn, 500, "sent to the wrong place").await,
+        let answering = async {
+            let request = unpack::<S>(parts)?;
+            match Wish::of(&request) {
+                Some(wish) => self.welcome(request.config(self.config.clone()), wish, entry, manager).await,
+                None => refuse(request, conn, 500, "sent to the wrong place").await,
+            }
         };
-        if let Err(error) = answered {
+        if let Err(error) = answering.await {
             log::warn!(conn, core = manager.core().index, error:%; "no handshake");
         }
     }
 
     /// A player who comes from another battle, to a seat that is kept here.
-    async fn take_over(&self, Mover { parts, ticket, entry, .. }: Mover<T>, manager: &BattleManager) {
+    async fn take_over(&self, mover: Mover<S::Packed>, manager: &BattleManager) {
+        let Mover { parts, ticket, entry, .. } = mover;
         manager.counts().changed();
         let _counted = self.cores.count_client(manager.core());
-        battle(WebSocket::from_parts(parts), ticket.into(), entry, manager, self.cores).await;
+        match arrive::<S>(parts) {
+            Ok(websocket) => battle(websocket, ticket.into(), entry, manager, self.cores).await,
+            Err(error) => log::error!(conn = entry.conn, core = manager.core().index, error:%; "is lost"),
+        }
     }
 
     async fn welcome(
         &self,
-        request: ServerRequest<T>,
+        request: ServerRequest<S>,
         wish: Wish,
         entry: Entry,
         manager: &BattleManager,
@@ -116,8 +124,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Desk<'_, T> {
 }
 
 /// Answers a player who cannot be let in. Whoever was refused for want of room may come back soon.
-async fn refuse<T: AsyncRead + AsyncWrite + Unpin + 'static>(
-    request: ServerRequest<T>,
+async fn refuse<S: Socket>(
+    request: ServerRequest<S>,
     conn: u64,
     status: u16,
     why: &str,
@@ -127,11 +135,23 @@ async fn refuse<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     if status == 503 { response.header("Retry-After", "1").await } else { response.await }
 }
 
+/// A request on its way to another thread.
+fn pack<S: Socket>(request: ServerRequest<S>) -> Parts<S::Packed> {
+    let Parts { stream, request, read_ahead } = request.into_parts();
+    Parts { stream: stream.pack(), request, read_ahead }
+}
+
+/// The request that these parts were, on this thread.
+fn unpack<S: Socket>(parts: Parts<S::Packed>) -> io::Result<ServerRequest<S>> {
+    let Parts { stream, request, read_ahead } = parts;
+    Ok(ServerRequest::from_parts(Parts { stream: S::unpack(stream)?, request, read_ahead }))
+}
+
 /// Takes clients in, each in a task of its own, which holds `present` if that is still there.
 pub(crate) async fn accept<'m>(
     spawner: Spawner<'m>,
-    desk: &'m Desk<'m, Async<TcpStream>>,
-    listener: &Async<TcpListener>,
+    desk: &'m Desk<'m, TcpStream>,
+    listener: TcpListener,
     present: Weak<BufWriter>,
 ) {
     loop {
@@ -156,7 +176,7 @@ pub(crate) async fn accept<'m>(
 /// own as [`accept`] does; and keeps seats for those who want to come.
 pub(crate) async fn receive<'m>(
     spawner: Spawner<'m>,
-    desk: &'m Desk<'m, Async<TcpStream>>,
+    desk: &'m Desk<'m, TcpStream>,
     manager: &'m BattleManager,
     inbox: Inbox,
     present: Weak<BufWriter>,
@@ -167,7 +187,7 @@ pub(crate) async fn receive<'m>(
             Visit::Player(parts, entry, sent) => {
                 handed_over(entry.conn, sent, manager);
                 spawner.spawn(async move {
-                    desk.take_in(ServerRequest::from_parts(parts), entry, manager).await;
+                    desk.take_in(parts, entry, manager).await;
                     drop(present);
                 });
             }
@@ -198,7 +218,7 @@ fn handed_over(conn: u64, sent: Instant, manager: &BattleManager) {
 
 /// A socket for what is stale soon: nothing waits to be sent along with more, and little waits at all. (The kernel would take
 /// megabytes of states that nobody will ever look at, and a client that does not read would look well for minutes.)
-fn tune(stream: Async<TcpStream>) -> Async<TcpStream> {
+fn tune(stream: TcpStream) -> TcpStream {
     let socket = SockRef::from(stream.get_ref());
     if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(SEND_BUFFER)) {
         log::warn!(error:%; "a socket cannot be tuned");

@@ -3,22 +3,19 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use async_io::Async;
 use socket2::{Domain, Socket, Type};
-
-use crate::per_core::Core;
 
 /// As many listeners as there are cores, one each; or one, for all of them.
 pub(crate) struct Listeners {
-    list: Vec<Async<TcpListener>>,
+    list: Vec<TcpListener>,
     address: SocketAddr,
 }
 
 impl Listeners {
     /// One for all.
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = Async::<TcpListener>::bind(address)?;
-        let address = listener.get_ref().local_addr()?;
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
         Ok(Self { list: vec![listener], address })
     }
 
@@ -36,9 +33,9 @@ impl Listeners {
             socket.set_reuse_address(true)?;
             socket.bind(&address.into())?;
             socket.listen(1024)?;
-            let listener = Async::new(TcpListener::from(socket))?;
+            let listener = TcpListener::from(socket);
             // The first may have been given any port that is free: the others take the same.
-            address = listener.get_ref().local_addr()?;
+            address = listener.local_addr()?;
             list.push(listener);
         }
         Ok(Self { list, address })
@@ -48,13 +45,14 @@ impl Listeners {
         self.address
     }
 
-    /// The one that this core has to itself, if it has one.
-    pub(crate) fn of_core(&self, core: Core) -> Option<&Async<TcpListener>> {
-        self.list.get(core.index).filter(|_| self.list.len() == core.count)
-    }
-
-    /// The one for all of so many cores, if they have none of their own.
-    pub(crate) fn of_all(&self, count: usize) -> Option<&Async<TcpListener>> {
-        self.list.first().filter(|_| self.list.len() != count)
+    /// Each core's own, if they have one each; or else the one for all of them. It goes when its thread goes, so that the system sends
+    /// nobody to a thread that is no more.
+    pub(crate) fn deal(self, cores: usize) -> (Vec<Option<TcpListener>>, Option<TcpListener>) {
+        let mut list = self.list.into_iter().map(Some);
+        if list.len() == cores {
+            return (list.collect(), None);
+        }
+        let of_all = list.next().flatten();
+        ((0..cores).map(|_| None).collect(), of_all)
     }
 }

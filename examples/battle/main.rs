@@ -9,6 +9,7 @@
 //!   for, `dismissal.rs` how the server parts with one; `bots.rs` who plays when nobody does, `brain.rs` how; `pages.rs`
 //!   what the browser gets, `page/` the client.
 //! * `change.rs` lets a player go on in another battle, with the connection; `lobby.rs` is what cores tell each other of theirs.
+//! * `sockets.rs` says what a connection runs over: with `--features local`, a poller of each thread's own.
 //! * `logs.rs` is how log lines look; `desk.rs` takes connections in, `wish.rs` reads what they ask for, `results.rs` keeps the best of all time; `counts.rs` and
 //!   `limits.rs` are what an operator looks at and sets.
 //!
@@ -59,6 +60,7 @@ mod round;
 mod rules;
 #[cfg(test)]
 mod simulation;
+mod sockets;
 #[cfg(test)]
 mod spread_tests;
 #[cfg(test)]
@@ -69,17 +71,17 @@ mod wish;
 
 use std::env;
 use std::error::Error;
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{self, SocketAddr, ToSocketAddrs};
 use std::process::{self, ExitCode};
 use std::rc::{Rc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use async_executor::{LocalExecutor, Task};
-use async_io::{Async, Timer, block_on};
+use async_io::{Timer, block_on};
 use async_signal::{Signal, Signals};
 use futures_lite::future::{or, pending, yield_now, zip};
-use futures_lite::{AsyncRead, AsyncWrite, Stream, StreamExt};
+use futures_lite::{Stream, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use unsync_websocket::{BufReader, BufWriter, Config, WebSocket, new_shared, new_shared_with_capacity};
@@ -94,6 +96,7 @@ use manager::BattleManager;
 use options::{HELP, Options};
 use per_core::{Core, per_core};
 use results::{Results, Scores};
+use sockets::{Packed, Socket, TcpListener};
 use wire::Why;
 use wish::Wish;
 
@@ -145,7 +148,7 @@ fn serve_all(options: &Options) -> Result<(), Box<dyn Error>> {
     let results =
         options.results.as_deref().map(Results::open).transpose().map_err(|error| error.to_string())?;
     let cores = cores.keeping(results);
-    let ended = run(options, &cores, inboxes, &listeners, signals);
+    let ended = run(options, &cores, inboxes, listeners, signals);
     ended.into_iter().collect::<Result<(), String>>().map_err(Into::into)
 }
 
@@ -155,35 +158,51 @@ fn serve_all(options: &Options) -> Result<(), Box<dyn Error>> {
 /// to the core of the battle.
 fn run(
     options: &Options,
-    cores: &Cores<Async<TcpStream>>,
+    cores: &Cores<Packed>,
     inboxes: Vec<Inbox>,
-    listeners: &Listeners,
+    listeners: Listeners,
     signals: impl Stream + Unpin,
 ) -> Vec<Result<(), String>> {
-    let front = front(options, cores, listeners.of_all(inboxes.len()), signals);
-    let host = |core, inbox| host(core, inbox, options, cores, listeners);
-    match <[Inbox; 1]>::try_from(inboxes) {
-        Ok([inbox]) => vec![block_on(zip(host(Core::ALONE, inbox), front)).0],
-        Err(inboxes) => thread::scope(|scope| {
-            let hosts = scope.spawn(|| per_core(inboxes, options.pin, host));
-            block_on(front);
+    let address = listeners.address();
+    let (of_cores, of_all) = listeners.deal(inboxes.len());
+    let front = async {
+        let ended = front(options, cores, of_all, signals).await;
+        // Without it, nobody else could end the others.
+        cores.end();
+        ended
+    };
+    let host = |core, entrance| host(core, entrance, options, cores, address);
+    let entrances: Vec<Entrance> = inboxes.into_iter().zip(of_cores).collect();
+    let (mut ended, front) = match <[Entrance; 1]>::try_from(entrances) {
+        Ok([entrance]) => {
+            let (host, front) = block_on(zip(host(Core::ALONE, entrance), front));
+            (vec![host], front)
+        }
+        Err(entrances) => thread::scope(|scope| {
+            let hosts = scope.spawn(|| per_core(entrances, options.pin, host));
+            let front = block_on(front);
             let ended = hosts.join().unwrap_or_default();
-            ended.into_iter().map(|host| host.and_then(|ended| ended)).collect()
+            (ended.into_iter().map(|host| host.and_then(|ended| ended)).collect(), front)
         }),
-    }
+    };
+    ended.extend(front.err().map(Err));
+    ended
 }
+
+/// Where a core's clients come in: its door, and the listener that is its own, if there is one.
+type Entrance = (Inbox, Option<net::TcpListener>);
 
 /// What is not of any one core: the listener of all, if there is one, and the end.
 async fn front(
     options: &Options,
-    cores: &Cores<Async<TcpStream>>,
-    listener: Option<&Async<TcpListener>>,
+    cores: &Cores<Packed>,
+    listener: Option<net::TcpListener>,
     mut signals: impl Stream + Unpin,
-) {
+) -> Result<(), String> {
     let desk = Desk { cores, config: config(options.deflate), manager: None };
     let executor = Rc::new(LocalExecutor::new());
     let spawner = Spawner::new(&executor);
-    let accepting = listener.map(|it| executor.spawn(accept(spawner, &desk, it, Weak::new())));
+    let accepting = watched(listener)?.map(|it| executor.spawn(accept(spawner, &desk, it, Weak::new())));
     let mut signal = async || {
         signals.next().await;
     };
@@ -197,16 +216,21 @@ async fn front(
         };
         or(cores.all_gone(), second_signal).await;
     };
-    executor.run(or(ending, forever(accepting))).await;
+    sockets::run(executor.run(or(ending, forever(accepting)))).await.map_err(|error| error.to_string())
+}
+
+/// A listener, from now on this thread's.
+fn watched(listener: Option<net::TcpListener>) -> Result<Option<TcpListener>, String> {
+    listener.map(TcpListener::new).transpose().map_err(|error| error.to_string())
 }
 
 /// The life of a core: its battles, and its clients, until the server ends and the last of them has left.
 async fn host(
     core: Core,
-    inbox: Inbox,
+    (inbox, listener): Entrance,
     options: &Options,
-    cores: &Cores<Async<TcpStream>>,
-    listeners: &Listeners,
+    cores: &Cores<Packed>,
+    address: SocketAddr,
 ) -> Result<(), String> {
     let rng = StdRng::try_from_rng(&mut SysRng).map_err(|error| error.to_string())?;
     // The manager outlives the executor, so that tasks may borrow it.
@@ -220,13 +244,12 @@ async fn host(
     let present = Rc::new(present);
     let guests = || Rc::downgrade(&present);
     // Tasks, and not part of this future: it is polled whenever anything happens on this thread.
-    let listener = listeners.of_core(core);
-    let accepting = listener.map(|it| executor.spawn(accept(spawner(), &desk, it, guests())));
+    let accepting = watched(listener)?.map(|it| executor.spawn(accept(spawner(), &desk, it, guests())));
     let door = inbox.clone();
     let receiving = executor.spawn(receive(spawner(), &desk, &manager, inbox, guests()));
     let ticking = executor.spawn(or(tick(spawner(), &manager, cores, guests()), cores.ending()));
     // The bots end by themselves, when they are told that the server does.
-    let muster = bots::muster(spawner(), &manager, listeners.address());
+    let muster = bots::muster(spawner(), &manager, address);
     let mustering = executor.spawn(or(muster, cores.ending()));
     // Who waits for a task hears of its panic: these are the core, and the thread ends with them. That of a client ends alone.
     let working = async {
@@ -244,8 +267,8 @@ async fn host(
         drop(present);
         part(&manager, &mut all_gone).await;
     };
-    executor.run(or(working, or(forever(accepting), ending))).await;
-    Ok(())
+    let living = executor.run(or(working, or(forever(accepting), ending)));
+    sockets::run(living).await.map_err(|error| error.to_string())
 }
 
 /// Waits for a task that does not end, if there is one: a panic in it is one here.
@@ -335,12 +358,12 @@ fn keep<T>(spawner: &Spawner<'_>, cores: &Cores<T>, scores: Scores, present: &We
 }
 
 /// One client's life in a battle, until it leaves or goes on in another.
-async fn battle<T: AsyncRead + AsyncWrite + Unpin + 'static>(
-    mut websocket: WebSocket<T>,
+async fn battle<S: Socket>(
+    mut websocket: WebSocket<S>,
     wish: Wish,
     mut entry: Entry,
     manager: &BattleManager,
-    cores: &Cores<T>,
+    cores: &Cores<S::Packed>,
 ) {
     let (writer, mut reader) = new_shared_with_capacity(RING); // !Sync halves of a quasi-ring buffer
     let conn = entry.conn;
@@ -424,8 +447,12 @@ async fn battle<T: AsyncRead + AsyncWrite + Unpin + 'static>(
         let Some(receiver) = receiver else { return };
         let Ok(whole) = WebSocket::reunite(sender, receiver) else { return };
         match depart(whole, seat, entry, cores) {
-            Ok(()) => return battle.borrow_mut().go_on(cid),
-            Err(back) => (websocket, entry) = back,
+            Ok(None) => return battle.borrow_mut().go_on(cid),
+            Ok(Some(back)) => (websocket, entry) = back,
+            Err(err) => {
+                log::error!(conn, core, battle = number, client = cid, error:% = err; "is lost");
+                return battle.borrow_mut().leave(cid);
+            }
         }
         battle.borrow().stay(cid, seat.battle, Why::NotNow);
     }

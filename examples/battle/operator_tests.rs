@@ -1,7 +1,9 @@
 //! What an operator asks for: numbers, limits, and an end that is told to everybody.
 #![allow(clippy::arithmetic_side_effects, reason = "a test counts small numbers")]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+
+use async_io::Async;
 
 use super::*;
 use crate::spread_tests::{options, playing, with_server};

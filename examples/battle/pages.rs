@@ -1,9 +1,9 @@
 //! The page: a few files in the binary, and what is answered to everything else.
 
-use futures_lite::{AsyncRead, AsyncWrite};
 use unsync_websocket::{HandshakeError, ServerRequest};
 
 use crate::cores::Cores;
+use crate::sockets::Socket;
 use crate::wish::Wish;
 
 /// What the page may do: run our script, use our style, draw our icon, and connect to where it came from.
@@ -47,9 +47,9 @@ const fn script(path: &'static str, body: &'static str) -> Page {
 const FAVICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0a0e1c"/><path d="M27 16 7 25l4-9-4-9z" fill="#4cf" stroke="#cff" stroke-width="1.5" stroke-linejoin="round"/></svg>"##;
 
 /// Answers a request that is not for the socket.
-pub(crate) async fn answer<T: AsyncRead + AsyncWrite + Unpin + 'static>(
-    request: ServerRequest<T>,
-    cores: &Cores<T>,
+pub(crate) async fn answer<S: Socket>(
+    request: ServerRequest<S>,
+    cores: &Cores<S::Packed>,
 ) -> Result<(), HandshakeError> {
     if !matches!(request.method(), "GET" | "HEAD") {
         return request.reject(405).header("Allow", "GET, HEAD").body("only GET and HEAD").await;
@@ -57,7 +57,7 @@ pub(crate) async fn answer<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     if Wish::of(&request).is_some() {
         return request.reject(426).body("this is for WebSockets").await;
     }
-    let plain = |request: ServerRequest<T>, status| {
+    let plain = |request: ServerRequest<S>, status| {
         let response =
             request.respond(status).header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
         response.header("X-Content-Type-Options", "nosniff").header("Cache-Control", "no-store")

@@ -17,6 +17,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io;
 
 use unsync_websocket::{Client, Server, WebSocket};
 
@@ -33,6 +34,19 @@ use crate::wire::{Command, Event, Phase, events};
 
 /// Clients of a run.
 const CLIENTS: usize = 5;
+
+/// There is but one thread.
+impl Socket for SimStream {
+    type Packed = Self;
+
+    fn pack(self) -> Self {
+        self
+    }
+
+    fn unpack(packed: Self) -> io::Result<Self> {
+        Ok(packed)
+    }
+}
 
 /// What a run has in common.
 #[derive(Clone)]

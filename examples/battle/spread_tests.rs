@@ -1,20 +1,21 @@
 //! The server on several threads, over real sockets: players go to the core of their battle and stay there.
 #![allow(clippy::arithmetic_side_effects, reason = "a test counts small numbers")]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use async_channel::Sender;
+use async_io::Async;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::tests::{Guest, UPGRADE, named, request, tick_of};
+use crate::tests::{Guest, UPGRADE, named, only, request, tick_of};
 use crate::ticket::Ticket;
 use crate::wire::{Command, Event, VERSION};
 
 /// A server on threads of its own, with its tick.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    pub(crate) cores: Cores<Async<TcpStream>>,
+    pub(crate) cores: Cores<Packed>,
     /// As a service manager would.
     pub(crate) signal: Sender<()>,
 }
@@ -33,7 +34,7 @@ pub(crate) fn with_server(options: &Options, test: impl AsyncFnOnce(&Server)) ->
     let (signal, signals) = async_channel::bounded(2);
     let server = Server { address: listeners.address(), cores, signal };
     thread::scope(|scope| {
-        let running = scope.spawn(|| run(options, &server.cores, inboxes, &listeners, Box::pin(signals)));
+        let running = scope.spawn(|| run(options, &server.cores, inboxes, listeners, Box::pin(signals)));
         // Ends the server also when the test panics.
         struct End<'s>(&'s Server);
         impl Drop for End<'_> {
@@ -222,14 +223,13 @@ fn with_a_listener_for_each_thread_players_stay_where_they_came_in_and_come_back
 #[test]
 fn at_a_full_door_the_answer_is_503_and_then_the_end() {
     // A core that takes nobody in.
-    let (cores, _inboxes) = Cores::<Async<TcpStream>>::new(1, 2, Limits::default());
+    let (cores, _inboxes) = Cores::<Packed>::new(1, 2, Limits::default());
     let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = listeners.address();
     let desk = Desk { cores: &cores, config: config(false), manager: None };
     let executor = Rc::new(LocalExecutor::new());
-    let listener = listeners.of_core(Core::ALONE).unwrap();
-    let _accepting = executor.spawn(accept(Spawner::new(&executor), &desk, listener, Weak::new()));
-    block_on(executor.run(async {
+    let _accepting = executor.spawn(accept(Spawner::new(&executor), &desk, only(listeners), Weak::new()));
+    let testing = executor.run(async {
         let mut waiting = Vec::new();
         for _ in 0..2 {
             let mut stream = Async::<TcpStream>::connect(address).await.unwrap();
@@ -244,7 +244,8 @@ fn at_a_full_door_the_answer_is_503_and_then_the_end() {
         let mut body = String::new();
         stream.read_to_string(&mut body).await.unwrap();
         assert_eq!(body, "no room just now");
-    }));
+    });
+    block_on(sockets::run(testing)).unwrap();
 }
 
 #[test]
@@ -271,6 +272,32 @@ fn a_panic_ends_one_thread_with_its_players_and_the_others_play_on() {
         server.signal.send(()).await.unwrap();
         assert_eq!(bob.is_closed().await.0, 1001);
         assert_eq!(again.is_closed().await.0, 1001);
+    });
+    assert_eq!(ended, [Err(String::from("a test wants this")), Ok(())]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_thread_that_is_gone_is_sent_nobody_by_the_system_either() {
+    let ended = with_server(&options("--threads 2 --share-port"), async |server| {
+        server.cores.throw_bomb(0);
+        while server.cores.place(&Wish { battle: Some(2), ..Wish::default() }).is_some() {
+            Timer::after(Duration::from_millis(1)).await;
+        }
+        // It is going: so is its listener.
+        Timer::after(Duration::from_millis(100)).await;
+        let coming = async {
+            for _ in 0..20 {
+                let (mut guest, ticket) = playing(server, "Ann").await;
+                assert_eq!(ticket.core(), 1);
+                guest.websocket.close().await.unwrap();
+            }
+        };
+        let waiting = async {
+            Timer::after(Duration::from_secs(10)).await;
+            panic!("somebody waits for a thread that is gone");
+        };
+        or(coming, waiting).await;
     });
     assert_eq!(ended, [Err(String::from("a test wants this")), Ok(())]);
 }

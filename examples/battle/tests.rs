@@ -1,10 +1,10 @@
 //! The server over real sockets, with clients that are this library's own in the other role.
 #![allow(clippy::arithmetic_side_effects, reason = "a test counts small numbers")]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use async_executor::Task;
-use async_io::block_on;
+use async_io::{Async, block_on};
 use futures_lite::future::{poll_once, yield_now};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use unsync_websocket::{Client, WebSocket};
@@ -40,16 +40,23 @@ fn with_server_of(rules: Rules, test: impl AsyncFnOnce(House<'_>)) {
     let (cores, _inboxes) = Cores::new(1, INBOX, Limits::default());
     let desk = Desk { cores: &cores, config: config(false), manager: Some(&manager) };
     let listeners = Listeners::bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let (address, listener) = (listeners.address(), listeners.of_core(Core::ALONE).unwrap());
+    let (address, listener) = (listeners.address(), only(listeners));
     let executor = Rc::new(LocalExecutor::new());
-    block_on(executor.run(async {
+    let testing = executor.run(async {
         let (present, all_gone) = new_shared();
         let (present, spawner, desk) = (Rc::new(present), Spawner::new(&executor), &desk);
         let accepting =
             executor.spawn(async move { accept(spawner, desk, listener, Rc::downgrade(&present)).await });
         let executor = Rc::clone(&executor);
         test(House { executor, address, manager: &manager, accepting, all_gone }).await;
-    }));
+    });
+    block_on(sockets::run(testing)).unwrap();
+}
+
+/// The listener of one that is alone, from now on this thread's.
+pub(crate) fn only(listeners: Listeners) -> TcpListener {
+    let (mut of_cores, _) = listeners.deal(1);
+    TcpListener::new(of_cores.remove(0).unwrap()).unwrap()
 }
 
 /// Sends a request and returns the stream with the head of the answer.
@@ -560,7 +567,7 @@ async fn attack(address: SocketAddr, input: &[u8], way: usize) {
     if stream.write_all(input).await.is_err() || way % 2 == 1 {
         return;
     }
-    stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    stream.get_ref().shutdown(net::Shutdown::Write).unwrap();
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
