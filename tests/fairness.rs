@@ -24,13 +24,16 @@ mod kit;
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_executor::LocalExecutor;
 use async_io::Timer;
 use async_net::{TcpListener, TcpStream};
+use futures_io::{AsyncRead, AsyncWrite};
 use kit::flood::{Flood, Hand, Seen, Then};
 use unsync_websocket::{Client, Config, Error, Incoming, NoTimer, Role, Server, WebSocket};
 
@@ -93,16 +96,29 @@ fn kinds() -> Vec<Kind> {
     ];
     #[cfg(feature = "deflate")]
     {
-        let zeros = vec![0; 1 << 20];
-        let mut bomb = Vec::with_capacity(1 << 20);
-        flate2::Compress::new(flate2::Compression::best(), false)
-            .compress_vec(&zeros, &mut bomb, flate2::FlushCompress::Sync)
-            .unwrap();
-        bomb.truncate(bomb.len() - 4);
-        kinds.push(plain("bombs", Vec::new(), frame(0xC2, &bomb)));
+        kinds.push(plain("bombs", Vec::new(), frame(0xC2, &packed(&vec![0; 1 << 20]))));
         kinds.push(plain("streams that end at once", Vec::new(), frame(0xC2, &[0x03, 0x00].repeat(1 << 19))));
+        // Each of which takes a whole step of the decompressor, and is done with it.
+        kinds.push(plain("short ones of that kind", Vec::new(), frame(0xC2, &[0x03, 0x00].repeat(8000))));
+        kinds.push(plain("compressed talk", Vec::new(), frame(0xC1, &packed(TALK))));
     }
     kinds
+}
+
+/// What somebody may say in a chat.
+#[cfg(feature = "deflate")]
+const TALK: &[u8] =
+    br#"{"from":"Ann","room":"lobby","at":1764374400,"text":"Is anybody there? I have been waiting for an hour."}"#;
+
+/// `data` compressed as one message, without its end (RFC 7692, section 7.2.1).
+#[cfg(feature = "deflate")]
+fn packed(data: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(data.len() + 1000);
+    flate2::Compress::new(flate2::Compression::best(), false)
+        .compress_vec(data, &mut packed, flate2::FlushCompress::Sync)
+        .unwrap();
+    packed.truncate(packed.len() - 4);
+    packed
 }
 
 fn config() -> Config {
@@ -164,8 +180,10 @@ impl Kind {
 
 /// Polls that are looked at.
 const POLLS: usize = 400;
-/// Equal runs, of which the least time counts.
-const RUNS: usize = 5;
+/// Equal runs at the most, of which the least time of each poll counts.
+const RUNS: usize = 40;
+/// What a poll takes at the most.
+const POLL: Duration = Duration::from_micros(2500);
 
 #[test]
 fn no_poll_does_more_than_its_share() {
@@ -173,6 +191,9 @@ fn no_poll_does_more_than_its_share() {
         let mut times = [Duration::MAX; POLLS];
         let mut most = 0;
         for _ in 0..RUNS {
+            if times.iter().all(|time| *time < POLL) {
+                break;
+            }
             let (hand, said) = (Hand::new(), Cell::new(0));
             let mut serving = std::pin::pin!(kind.serve(&said));
             for time in &mut times {
@@ -189,7 +210,7 @@ fn no_poll_does_more_than_its_share() {
         // with which nothing is to be done but to take it, has turns of 1 MiB, and its longest read is half of that.
         let share = if kind.then.len() > 1 << 20 { 3 << 19 } else { 64 << 10 };
         assert!(most <= share + (64 << 10), "{}: {most} bytes in one poll", kind.name);
-        assert!(worst < Duration::from_millis(5), "{}: {worst:?} in one poll", kind.name);
+        assert!(worst < POLL, "{}: {worst:?} in one poll", kind.name);
     }
 }
 
@@ -213,6 +234,33 @@ fn no_poll_tells_or_takes_more_than_64_frames() {
             assert!(turn <= 64, "{name}: {turn} in one turn, of {per_frame} bytes each");
         }
         assert!(told.get() >= 60_000, "{name}: {} in a thousand turns", told.get());
+    }
+}
+
+/// What a compressed message costs of a turn is what inflating it takes: one that is as slow as can be has a turn for itself, and of what
+/// people say to each other a turn has dozens.
+#[cfg(feature = "deflate")]
+#[test]
+fn a_turn_has_one_slow_stream_or_dozens_of_compressed_words() {
+    for kind in kinds() {
+        let few_and_many = match kind.name {
+            "short ones of that kind" => 1..=1,
+            "compressed talk" => 24..=32,
+            _ => continue,
+        };
+        let mut socket = kind.socket();
+        let (hand, told) = (Hand::new(), Cell::new(0));
+        for _ in 0..100 {
+            let before = told.get();
+            let polled = hand.poll(std::pin::pin!(async {
+                while socket.receiver.receive().await.is_ok() {
+                    told.set(told.get() + 1);
+                }
+            }));
+            assert!(polled.is_pending());
+            let turn = told.get() - before;
+            assert!(few_and_many.contains(&turn), "{}: {turn} in one turn", kind.name);
+        }
     }
 }
 
@@ -277,22 +325,120 @@ fn run(floods: &[Kind]) -> Lateness {
     late
 }
 
-/// All floods at once on one thread. The goal: a timer of 5 ms is late by 5 ms at most in 99 of 100 cases, and never by more than
-/// 20 ms. What the machine itself adds is measured without floods, right before. (The client's way is longer: async-io looks for
+/// All floods at once on one thread. The goal: a timer of 5 ms is later by 5 ms at most in 99 of 100 cases, and never by more than
+/// 20 ms, than without floods, which is measured right before. A busy machine has ten tries. (The client's way is longer: async-io looks for
 /// readiness every 10 ms or so while a thread is never idle, and an echo takes four such looks.)
 #[test]
 fn a_timer_and_a_client_beside_every_flood_at_once() {
     let floods = kinds();
     let mut told = Vec::new();
-    let kept = (0..5).any(|_| {
+    let kept = (0..10).any(|_| {
         let (quiet, flooded) = (run(&[]), run(&floods));
-        let machine = 3 * quiet.timer_worst;
-        let kept = flooded.timer_p99 <= Duration::from_millis(5) + machine
-            && flooded.timer_worst <= Duration::from_millis(20) + machine
-            && flooded.client_p99 <= Duration::from_millis(200) + machine;
+        let kept = flooded.timer_p99 <= quiet.timer_p99 + Duration::from_millis(5)
+            && flooded.timer_worst <= quiet.timer_worst + Duration::from_millis(20)
+            && flooded.client_p99 <= quiet.client_p99 + Duration::from_millis(200);
         told.push(format!("without floods: {quiet:?}\nwith {}: {flooded:?}", floods.len()));
         kept
     });
     println!("{}", told.join("\n"));
-    assert!(kept, "five times too late:\n{}", told.join("\n"));
+    assert!(kept, "ten times too late:\n{}", told.join("\n"));
+}
+
+/// Says a byte of a good request each second.
+struct Slow {
+    next: Timer,
+    said: usize,
+    ended: Rc<Cell<usize>>,
+}
+
+impl AsyncRead for Slow {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        std::task::ready!(Pin::new(&mut self.next).poll(cx));
+        self.next.set_after(Duration::from_secs(1));
+        buf[0] = b"GET / HTTP/1.1\r\nHost: a\r\n"[self.said];
+        self.said += 1;
+        Poll::Ready(Ok(1))
+    }
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.ended.set(self.ended.get() + 1);
+    }
+}
+
+/// How long clients take to connect over TCP, to say something and to hear it back, one after the other for a second and a half: 99 of
+/// 100 of them, and the longest. Beside them so many slow peers on the same thread, all of which are given up meanwhile.
+fn beside_slow_handshakes(count: usize) -> (Duration, Duration) {
+    let (ended, accepted) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let executor = LocalExecutor::new();
+    let begun = Instant::now();
+    for number in 0..count {
+        // Not all in the same moment, and nor are they given up so.
+        let first = Duration::from_micros(1_000_000 * number as u64 / count as u64);
+        let peer = Slow { next: Timer::after(first), said: 0, ended: ended.clone() };
+        let config = Config::new().handshake_timeout(Duration::from_millis(200) + first);
+        let (accept, accepted) = (Server::new(peer).config(config).accept(), accepted.clone());
+        let serving = async move { accepted.set(accepted.get() + usize::from(accept.await.is_ok())) };
+        executor.spawn(serving).detach();
+    }
+    let rounds = async_io::block_on(executor.run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = executor.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let mut websocket = Server::new(stream).accept().await.unwrap();
+                while let Ok(Incoming::Message(message)) = websocket.receiver.receive().await {
+                    websocket.sender.send(message).await.unwrap();
+                }
+                let _ = websocket.close().await;
+            }
+        });
+        let mut rounds = Vec::new();
+        while begun.elapsed() < Duration::from_millis(1500) {
+            let start = Instant::now();
+            let stream = TcpStream::connect(address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut client = Client::new(stream, address.to_string(), "/").connect().await.unwrap();
+            client.sender.send("are you there?").await.unwrap();
+            assert!(matches!(client.receiver.receive().await.unwrap(), Incoming::Message(_)));
+            rounds.push(start.elapsed());
+            client.close().await.unwrap();
+        }
+        serving.cancel().await;
+        rounds
+    }));
+    drop(executor);
+    assert_eq!((accepted.get(), ended.get()), (0, count), "accepted, and given up");
+    p99(rounds)
+}
+
+/// Goal G11: ten thousand slow handshakes on the thread, and clients that are not slow are served in 50 ms, 99 of 100 of them. (What the
+/// slow ones hold meanwhile, `limits.rs` counts.)
+#[test]
+fn clients_beside_ten_thousand_slow_handshakes_are_served_in_50_ms() {
+    let mut told = Vec::new();
+    let kept = (0..10).any(|_| {
+        let (quiet, beside) = (beside_slow_handshakes(0), beside_slow_handshakes(10_000));
+        told.push(format!("p99 and longest: {quiet:?} without slow peers, {beside:?} beside 10,000"));
+        beside.0 <= Duration::from_millis(50)
+    });
+    println!("{}", told.join("\n"));
+    assert!(kept, "ten times too late:\n{}", told.join("\n"));
 }

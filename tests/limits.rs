@@ -20,17 +20,21 @@
 mod ends;
 mod kit;
 
-use std::pin::pin;
+use std::any::Any;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use futures_io::AsyncRead;
 
 use kit::flood::{self, Flood, Hand, Seen, Then};
 use kit::runs::number;
 use kit::slow::{BINARY, CONTINUATION, Event, From, PING, PONG, TEXT};
 use kit::wire;
+use unsync_websocket::protocol::{Inbound, Limits};
 use unsync_websocket::{
-    Config, Error, HandshakeError, Incoming, NoTimer, ProtocolError, Role, Server, WebSocket,
+    CloseCode, Config, Error, HandshakeError, Incoming, NoTimer, ProtocolError, Role, Server, WebSocket,
 };
 use unsync_websocket_test_alloc::{Counting, Scope};
 
@@ -68,7 +72,7 @@ fn alone<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-/// The public ways to receive, and those to throw away what comes.
+/// The ways of a connection to receive, and those to throw away what comes. (A `WebSocket`'s are those of its `receiver`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Receive,
@@ -77,15 +81,34 @@ enum Way {
     PollReceiveData,
     /// `close`, which reads on until the peer's Close.
     Close,
+    CloseNow,
     /// `close` of a sender whose receiver is gone.
     CloseOfSender,
+    /// `poll_close` of a receiver whose sender is gone.
+    CloseOfReceiver,
 }
 
-const WAYS: [Way; 6] =
-    [Way::Receive, Way::ReceiveData, Way::PollReceive, Way::PollReceiveData, Way::Close, Way::CloseOfSender];
+const WAYS: [Way; 8] = [
+    Way::Receive,
+    Way::ReceiveData,
+    Way::PollReceive,
+    Way::PollReceiveData,
+    Way::Close,
+    Way::CloseNow,
+    Way::CloseOfSender,
+    Way::CloseOfReceiver,
+];
 
-/// Reads all that there is in this way. The messages that came, and the error that ended it, if one did.
-fn read(way: Way, mut socket: Socket) -> (usize, Option<Error>, Option<Socket>) {
+impl Way {
+    /// Whether what comes is only thrown away.
+    fn discards(self) -> bool {
+        matches!(self, Self::Close | Self::CloseNow | Self::CloseOfSender | Self::CloseOfReceiver)
+    }
+}
+
+/// Reads all that there is in this way. The messages that came, the error that ended it, if one did, and what is left of the connection:
+/// all of it, or a half.
+fn read(way: Way, mut socket: Socket) -> (usize, Option<Error>, Result<Socket, Box<dyn Any>>) {
     let mut data = Vec::new();
     let mut messages = 0;
     let hand = Hand::new();
@@ -104,19 +127,52 @@ fn read(way: Way, mut socket: Socket) -> (usize, Option<Error>, Option<Socket>) 
                     std::future::poll_fn(|cx| socket.receiver.poll_receive_data(cx, &mut data).map_ok(drop));
                 hand.run(pin!(receive))
             }
-            Way::Close => return (0, flood::run(socket.close()).and_then(Result::err), Some(socket)),
+            Way::Close => return (0, flood::run(socket.close()).and_then(Result::err), Ok(socket)),
+            Way::CloseNow => {
+                let closed = flood::run(socket.close_now(CloseCode::TRY_AGAIN_LATER, "slow"));
+                return (0, closed.and_then(Result::err), Ok(socket));
+            }
             Way::CloseOfSender => {
                 let (mut sender, receiver) = socket.split();
                 drop(receiver);
-                return (0, flood::run(sender.close()).and_then(Result::err), None);
+                return (0, flood::run(sender.close()).and_then(Result::err), Err(Box::new(sender)));
+            }
+            Way::CloseOfReceiver => {
+                let (sender, mut receiver) = socket.split();
+                drop(sender);
+                let closed = hand.run(pin!(std::future::poll_fn(|cx| receiver.poll_close(cx))));
+                return (0, closed.and_then(Result::err), Err(Box::new(receiver)));
             }
         };
         match next {
-            None => return (messages, None, Some(socket)),
+            None => return (messages, None, Ok(socket)),
             Some(Ok(())) => messages += 1,
-            Some(Err(error)) => return (messages, Some(error), Some(socket)),
+            Some(Err(error)) => return (messages, Some(error), Ok(socket)),
         }
     }
+}
+
+/// As [`read`], by the core alone, whose two ways to receive are public, too. Nobody wants the messages.
+fn read_by_core(appends: bool, mut peer: Flood, limits: Limits) -> (Inbound, Result<(), ProtocolError>) {
+    let mut inbound = Inbound::new(Role::Server, limits);
+    let (mut space, mut data) = (vec![0; SCRATCH as usize], Vec::new());
+    while let Poll::Ready(count) =
+        Pin::new(&mut peer).poll_read(&mut Context::from_waker(Waker::noop()), &mut space)
+    {
+        let mut input = &space[..count.unwrap()];
+        loop {
+            let event = match appends {
+                true => inbound.receive_into(&mut input, &mut data),
+                false => inbound.receive(&mut input),
+            };
+            match event {
+                Ok(None) => break,
+                Ok(Some(_)) => data.clear(),
+                Err(error) => return (inbound, Err(error)),
+            }
+        }
+    }
+    (inbound, Ok(()))
 }
 
 // --- G6: pings and pongs ---------------------------------------------------------------------------------------------
@@ -152,9 +208,12 @@ fn ten_million_pings_of_a_peer_that_never_reads_cost_the_outbox_and_one_pong() {
         let (live, peak) = alone(|| pings(payload, count));
         println!("{count} Pings of {payload} bytes: heap {live} (50,000: {few}), at most {peak}");
         assert!(live <= few + KIB, "it grows: {few} bytes, then {live}");
-        // The outbox's memory grows by doubling.
-        assert!(live <= SCRATCH + 2 * OUTBOX + 2 * KIB, "{live} bytes");
-        assert!(peak <= 2 * SCRATCH + 3 * OUTBOX + 4 * KIB, "{peak} bytes");
+        // The goal is the outbox and 1 KiB more, beside what an idle connection has: kept where Pings are long. Of short ones the outbox has
+        // more frames, and counts them.
+        let more = if payload == 125 { KIB } else { 6 * KIB };
+        assert!(live <= SCRATCH + KIB + OUTBOX + 127 + more, "{live} bytes");
+        // `SECURITY.md` has this figure: the outbox's memory is copied as it grows, and a read is kept.
+        assert!(peak <= 270_000, "{peak} bytes");
     }
 }
 
@@ -174,7 +233,7 @@ fn ten_million_pongs_that_nobody_asked_for_cost_nothing() {
         });
         println!("{count} Pongs by {way:?}: heap {live}, at most {peak}");
         assert!(live <= SCRATCH + 2 * KIB, "{live} bytes");
-        assert!(peak <= 3 * SCRATCH + 2 * KIB, "{peak} bytes");
+        assert!(peak <= 200_000, "{peak} bytes");
     }
 }
 
@@ -199,8 +258,24 @@ fn a_header_alone_costs_no_more_than_a_kibibyte() {
                     assert!(error.is_none(), "{error:?}");
                     scope.peak()
                 });
-                let most = SCRATCH + KIB + if way == Way::CloseOfSender { KIB } else { 0 };
+                // Who closes without the other half has that in a box.
+                let halved = matches!(way, Way::CloseOfSender | Way::CloseOfReceiver);
+                let most = SCRATCH + KIB + if halved { KIB } else { 0 };
                 assert!(peak <= most, "{way:?}: {peak} bytes for {len} declared");
+            }
+            for appends in [false, true] {
+                let mut header = vec![first, 0xFF];
+                header.extend(len.max(65_536).to_be_bytes());
+                header.extend([0; 4]);
+                let peak = alone(|| {
+                    let (peer, _) = Flood::saying(&header);
+                    let limits =
+                        Limits { max_message: usize::MAX, max_frame: usize::MAX, ..Limits::default() };
+                    let scope = Scope::new();
+                    assert!(read_by_core(appends, peer, limits).1.is_ok());
+                    scope.peak()
+                });
+                assert!(peak <= SCRATCH + KIB, "the core: {peak} bytes for {len} declared");
             }
         }
     }
@@ -345,6 +420,19 @@ fn a_million_fragments_cost_their_payload_whatever_way_they_are_received() {
                     "{name}, {way:?}: {peak} bytes for {payload}"
                 );
             }
+            for appends in [false, true] {
+                let (live, peak) = alone(|| {
+                    let (peer, seen) = fragments(payloads, opcode, count);
+                    let max = 2 * payload as usize + 1;
+                    let limits = Limits { max_message: max, max_frame: max, max_fragments: u32::MAX };
+                    let scope = Scope::new();
+                    let (_inbound, read) = read_by_core(appends, peer, limits);
+                    assert!(read.is_ok() && seen.silent.get(), "{name}, the core: {read:?}");
+                    (scope.live(), scope.peak())
+                });
+                assert!(live <= 2 * payload + KIB, "{name}, the core: {live} bytes for {payload}");
+                assert!(peak <= 3 * payload + SCRATCH + KIB, "{name}, the core: {peak} bytes for {payload}");
+            }
         }
     }
 }
@@ -355,20 +443,24 @@ fn fragments_end_at_their_number_whatever_way_they_are_received() {
         for way in WAYS {
             let (peer, seen) = fragments(payloads, BINARY, 1_000_000);
             let (_, error, socket) = read(way, server(peer, Config::new()));
-            let thrown_away = matches!(way, Way::Close | Way::CloseOfSender);
             let counted =
                 matches!(error, Some(Error::Protocol(ProtocolError::TooManyFragments { max: 4096 })));
             assert!(counted, "{name}, {way:?}: {error:?}");
             // A tenth more for the pings, and what a read brought; `close` goes on reading for as much as a message may have.
-            let most = 4097 * 12 + (64 << 10) + if thrown_away { MESSAGE as u64 } else { 0 };
+            let most = 4097 * 12 + (64 << 10) + if way.discards() { MESSAGE as u64 } else { 0 };
             assert!(seen.said.get() < most, "{} bytes were read", seen.said.get());
-            if thrown_away {
+            if way.discards() {
                 continue;
             }
             let mut socket = socket.unwrap();
             let _over = flood::run(socket.close());
             let heard = wire::check_closed(From::Server, &seen.written.borrow());
             assert_eq!(wire::close_code(&heard), Some(1009));
+        }
+        for appends in [false, true] {
+            let (peer, _) = fragments(payloads, BINARY, 1_000_000);
+            let (_, read) = read_by_core(appends, peer, Limits::default());
+            assert_eq!(read, Err(ProtocolError::TooManyFragments { max: 4096 }), "{name}, the core");
         }
     }
 }
@@ -423,6 +515,8 @@ mod bombs {
         frames.collect::<Vec<_>>().concat()
     }
 
+    /// The goal was the limit and 64 KiB more. It is out of reach for a buffer that grows by being copied, as a `Vec` does: for a moment
+    /// there are both, so this is the limit twice (2,071,126 bytes measured, of 1 MiB).
     #[test]
     fn a_bomb_costs_two_messages_and_ends_within_16_kib_of_the_limit() {
         let limit = MESSAGE as usize;
@@ -488,7 +582,8 @@ mod bombs {
             let came = flood::run(socket.receiver.receive());
             assert!(matches!(came, Some(Ok(Incoming::Message(message))) if message.as_bytes().is_empty()));
             println!("{} blocks of nothing: heap at most {}", stream.len() / block.len(), scope.peak());
-            assert!(scope.peak() <= 3 * MESSAGE + 2 * SCRATCH, "{} bytes", scope.peak());
+            // What is compressed may be longer by an eighth, and is copied as it grows, too.
+            assert!(scope.peak() <= 2 * (MESSAGE + MESSAGE / 8) + 2 * SCRATCH, "{} bytes", scope.peak());
             assert!(flood::run(socket.receiver.receive()).is_none() && seen.silent.get());
         }
         // One byte more than such a message may have, and its header is refused.
@@ -516,6 +611,8 @@ fn endless_request(piece: &'static [u8]) -> (HandshakeError, isize, u64) {
     (error, scope.peak(), seen.said.get())
 }
 
+/// The goal, 24 KiB for each handshake, holds for those that wait (below). One that has just come to its limit has its buffer twice for a
+/// moment, as that grows: 27,056 bytes measured.
 #[test]
 fn a_head_without_end_costs_27_kib() {
     for piece in [&b"x"[..], b"X: y\r\n", b"a:\r\n", b"Cookie: a=b; c=d; e=f; g=h\r\n"] {
@@ -633,6 +730,7 @@ fn whatever_is_sent_to_a_peer_that_never_reads_the_outbox_holds_its_mark_and_one
         let queued = socket.queued_bytes() as isize;
         assert!(queued >= OUTBOX && queued <= OUTBOX + len as isize + 10, "{queued} bytes, {taken} taken");
         println!("{taken} messages of {len} bytes to one who never reads: heap {}", scope.live());
-        assert!(scope.live() <= 3 * (OUTBOX + len as isize) + 2 * KIB, "{} bytes", scope.live());
+        // The queue has a mark for each frame, and room to grow.
+        assert!(scope.live() <= 2 * (OUTBOX + len as isize) + 2 * KIB, "{} bytes", scope.live());
     }
 }

@@ -53,6 +53,30 @@ fn both_ends_send_large_messages_with_pings_in_flight_and_always_finish() {
     });
 }
 
+/// Goal G5 to the letter: 64 MiB either way through pipes of 4 KiB, with a Ping before each message.
+#[test]
+fn both_ends_send_64_mib_through_pipes_of_4_kib_and_finish() {
+    each_seed("both_ends_send_64_mib_through_pipes_of_4_kib_and_finish", 1, |run| {
+        let sim = Sim::new(run);
+        sim.most_steps(2_000_000);
+        let lengths = vec![48 << 20, 100, 16 << 20];
+        let talk = Talk {
+            lengths: [lengths.clone(), lengths],
+            pings: [1, 1],
+            one_task: [false, true],
+            receiver_first: [true, false],
+            receive_data: [false, false],
+            drop_sender: false,
+            stalled: false,
+        };
+        let config = Config::new().max_message(48 << 20);
+        let net = Net::new(run.model).capacity(4 << 10).quiet();
+        let talked = talk.run(&sim, net, [config.clone(), config]);
+        println!("{} steps, pongs {:?}", talked.outcome.steps, talked.pongs);
+        assert!(talked.pongs[0] > 0 && talked.pongs[1] > 0, "pongs received: {:?}", talked.pongs);
+    });
+}
+
 #[test]
 fn both_ends_of_tiny_pipes_always_finish() {
     each_seed_and_model("both_ends_of_tiny_pipes_always_finish", 2_000, |run| {

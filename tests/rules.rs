@@ -758,7 +758,8 @@ fn an_idle_connection_holds_less_than_a_kibibyte_also_after_a_large_message() {
     echo_and_idle(&hand, |_, _| {});
     echo_and_idle(&hand, |fresh, after| {
         println!("idle: {fresh} bytes; after messages: {after}");
-        assert!(fresh < 1024, "{fresh} bytes");
+        // The README says 784. Whoever changes that says so there, and here (goal G13: 5 % more at the most).
+        assert!(fresh <= 784 * 105 / 100, "{fresh} bytes");
         assert_eq!(after, fresh, "nothing is kept");
     });
 }
@@ -787,6 +788,35 @@ fn echo_and_idle(hand: &Hand, judge: impl FnOnce(isize, isize)) {
     script.reads.borrow_mut().shrink_to_fit();
     let after = scope.live() + size_of_val(&websocket) as isize;
     judge(fresh, after);
+}
+
+/// Goal G13, in memory. The streams' own bytes are among those counted.
+#[test]
+fn fifty_thousand_idle_connections_hold_a_kibibyte_each_and_leave_nothing() {
+    const COUNT: usize = 50_000;
+    let hand = Hand::new();
+    warm(&hand);
+    let all = Scope::new();
+    let scripts: Vec<_> = (0..COUNT).map(|_| Script::new()).collect();
+    let scope = Scope::new();
+    let mut websockets = Vec::with_capacity(COUNT);
+    for script in &scripts {
+        let stream = Stream(Rc::clone(script));
+        websockets.push(WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer));
+    }
+    for (websocket, script) in websockets.iter_mut().zip(&scripts) {
+        script.say(&text("hi"));
+        ready(hand.once(websocket.receiver.receive())).unwrap();
+        assert!(hand.once(websocket.receiver.receive()).is_pending());
+        script.reads.borrow_mut().shrink_to_fit();
+    }
+    let each = scope.live() / COUNT as isize;
+    println!("{each} bytes each of {COUNT}");
+    assert!(each <= 1024, "{each} bytes");
+    drop(websockets);
+    drop(scripts);
+    // A thread keeps eight buffers that were emptied, here of two bytes each.
+    assert!(all.live() <= 128, "{} bytes are left", all.live());
 }
 
 #[test]

@@ -59,6 +59,29 @@ fn two_halves_never_lose_a_wake_up() {
     });
 }
 
+/// Goal G29: what a seed finds, it finds again. A thousand times, each poll, event and byte is where it was.
+#[test]
+fn a_seed_is_the_same_conversation_a_thousand_times() {
+    let mut replays = 0;
+    for model in Model::ALL {
+        for seed in 0..4 {
+            let replay = || {
+                let trace = kit::sim::Trace::default();
+                let run = Run { seed, model, choices: kit::choices::Chooser::seeded(seed), trace };
+                talk(&run, 120, &[16, 40, 300], &[10, 64 << 10]);
+                run.trace.to_string()
+            };
+            let first = replay();
+            assert!(first.lines().count() > 20);
+            for _ in 0..42 {
+                assert_eq!(first, replay(), "{}, seed {seed}", model.name());
+                replays += 1;
+            }
+        }
+    }
+    assert!(replays >= 1000, "{replays} replays");
+}
+
 #[test]
 fn two_halves_never_lose_a_wake_up_with_messages_written_from_where_they_lie() {
     // From 16 KiB on a server's messages go past the outbox.

@@ -462,6 +462,15 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+/// What is usual in a hundred ticks.
+async fn usual(house: &House<'_>, crowd: &mut [Guest]) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        times.push(spread(house, crowd).await);
+    }
+    median(times)
+}
+
 #[test]
 fn what_a_player_says_all_hear_and_what_is_nothing_nobody_does() {
     with_server(async |House { address, .. }| {
@@ -488,6 +497,10 @@ fn what_a_player_says_all_hear_and_what_is_nothing_nobody_does() {
     });
 }
 
+/// Goal G16. How soon 99 of 100 have a tick is held against the ticks before the dead stopped reading and after they were gone, whichever
+/// were slower; a busy machine has five tries, with others dead in each. (That the dead are found out within five seconds is not kept:
+/// the system's buffers are filled first, which took 483 ticks, or 16 s of a game. What we hold for them is bounded, and when that is full
+/// they are told.)
 #[test]
 fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_are_told_1013() {
     let rules = Rules { seats: CROWD, ..Rules::default() };
@@ -506,35 +519,42 @@ fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_ar
         }
         spread(&house, &mut crowd).await;
 
-        let mut alone = Vec::new();
-        for _ in 0..100 {
-            alone.push(spread(&house, &mut crowd).await);
-        }
-        let mut dead = crowd.split_off(CROWD - DEAD);
-        let heap = Scope::new();
-        let (mut beside, mut ticks) = (Vec::new(), 0);
-        while battle.borrow().client_count() > CROWD - DEAD {
-            beside.push(spread(&house, &mut crowd).await);
-            ticks += 1;
-            assert!(ticks < 5000, "the dead are not found out");
-        }
-        // A ring, an outbox and the message that did not fit any more: 256 KiB at the most for each.
-        let most = heap.peak();
-        assert!(
-            usize::try_from(most).is_ok_and(|most| most < DEAD * (256 << 10)),
-            "{most} bytes for {DEAD} who do not read"
-        );
-        // Within the time that the dead have to answer.
-        for _ in 0..10 {
-            spread(&house, &mut crowd).await;
-        }
-        for guest in &mut dead {
-            assert_eq!(guest.is_closed().await, (1013, String::from("too slow")));
-        }
-        let (alone, beside) = (median(alone), median(beside));
-        println!(
-            "{ticks} ticks until the dead were found out, {most} bytes for them; p99 {alone:?} without them, {beside:?} with them"
-        );
+        let mut before = usual(&house, &mut crowd).await;
+        let mut told = Vec::new();
+        let is_kept = loop {
+            let mut dead = crowd.split_off(crowd.len() - DEAD);
+            let heap = Scope::new();
+            let (mut beside, mut ticks) = (Vec::new(), 0);
+            while battle.borrow().client_count() > crowd.len() {
+                beside.push(spread(&house, &mut crowd).await);
+                ticks += 1;
+                assert!(ticks < 5000, "the dead are not found out");
+            }
+            // A ring, an outbox and the message that did not fit any more: 256 KiB at the most for each.
+            let most = heap.peak();
+            assert!(
+                usize::try_from(most).is_ok_and(|most| most < DEAD * (256 << 10)),
+                "{most} bytes for {DEAD} who do not read"
+            );
+            // Within the time that the dead have to answer.
+            for _ in 0..10 {
+                spread(&house, &mut crowd).await;
+            }
+            for guest in &mut dead {
+                assert_eq!(guest.is_closed().await, (1013, String::from("too slow")));
+            }
+            let (beside, after) = (median(beside), usual(&house, &mut crowd).await);
+            told.push(format!(
+                "{ticks} ticks until the dead were found out, {most} bytes for them; p99 {before:?} before, {beside:?} with them, {after:?} after"
+            ));
+            let is_kept = beside <= before.max(after).mul_f64(1.1);
+            if is_kept || told.len() == 5 {
+                break is_kept;
+            }
+            before = after;
+        };
+        println!("{}", told.join("\n"));
+        assert!(is_kept, "the others wait longer beside the dead, five times:\n{}", told.join("\n"));
     });
 }
 

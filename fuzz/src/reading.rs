@@ -153,10 +153,10 @@ fn bounds(stream: &Stream, cuts: Vec<usize>, write_most: usize) {
     let peak = scope.peak();
     let written = written.borrow().len();
     let writes = written.div_ceil(write_most.min(125));
-    // Every read and every write of the script waits once; after 64 frames others have their turn, or after what inflating four
-    // small messages counts as.
+    // Every read and every write of the script waits once; after 64 frames others have their turn, of which a compressed message counts
+    // as one more, or after what inflating fourteen of the longest messages costs.
     let inflated = stream.seen.frames.iter().filter(|frame| frame.rsv1).count();
-    let most = 4 + reads + writes + frames / 64 + inflated / 4;
+    let most = 4 + reads + writes + (frames + inflated) / 64 + inflated / 14;
     assert!(polls <= most, "{polls} polls for {reads} reads, {writes} writes, {frames} frames");
     let inflater = if stream.limits.deflate.is_some() { INFLATER } else { 0 };
     let most = MOST_HEAP + inflater + 3 * (MAX_MESSAGE + written + 8 * reads) as isize;

@@ -23,8 +23,6 @@ use crate::protocol::{Event, Inbound, ProtocolError};
 const FRAME_BUDGET: usize = 64;
 /// Bytes after which other tasks get their turn.
 const BYTE_BUDGET: usize = 64 << 10;
-/// What the last step of inflating a message counts as, in bytes. Any other takes a millisecond or so, and is a turn's work.
-const INFLATE_COST: usize = 16 << 10;
 /// Bytes that are read straight to where they stay cost so much less than others: a turn ends when it has read 1 MiB of them, or up to
 /// half of that more with its last read.
 const LONG_READ_SHARE: usize = 16;
@@ -323,10 +321,9 @@ impl Reading {
             let before = input.len();
             let inflates = self.inbound.has_more();
             let event = self.inbound.step(input, data.as_deref_mut());
-            self.budget.spend(match (inflates, self.inbound.has_more()) {
-                (true, true) => BYTE_BUDGET,
-                (true, false) => INFLATE_COST,
-                (false, _) => before.saturating_sub(input.len()),
+            self.budget.spend(match inflates {
+                true => self.inbound.inflating_cost(),
+                false => before.saturating_sub(input.len()),
             });
             match event {
                 Ok(None) if self.inbound.has_more() => {}

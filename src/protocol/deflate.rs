@@ -122,7 +122,7 @@ impl Deflate {
 
     /// Whether the server is to forget each message before it compresses the next (RFC 7692, section 7.1.1.1; default yes).
     ///
-    /// `false` compresses better where messages are alike. A server that keeps its context holds some 300 KiB for each
+    /// `false` compresses better where messages are alike. A server that keeps its context holds some 370 KiB for each
     /// connection that has sent a compressed message, and its client up to 32 KiB.
     ///
     /// # Examples

@@ -326,6 +326,11 @@ impl Inbound {
         matches!(self.stage, Stage::Inflating)
     }
 
+    /// What the last step of inflating took, in bytes of a message that need not be inflated: 64 KiB or more, if it was not the last.
+    pub(crate) fn inflating_cost(&self) -> usize {
+        self.inflater.as_ref().map_or(0, |inflater| inflater.cost())
+    }
+
     /// The data of the message, or of the Ping or Pong, that the last call told of; empty otherwise.
     ///
     /// # Examples

@@ -7,7 +7,7 @@ use unsync_websocket::{
 };
 use unsync_websocket_test_alloc::Scope;
 
-use crate::limits::growth;
+use crate::limits::{LINEAR, growth};
 use crate::wire::{Read, Reply, Wire, upgrade};
 
 /// "Hello", compressed (RFC 7692, section 7.2.3.1), in a masked text frame; and "!", plain.
@@ -188,7 +188,7 @@ fn any_number_of_offers_costs_what_its_bytes_cost() {
     {
         let offers = |len: usize| offering(&[declined.repeat(len / declined.len()) + last]);
         let best = growth(offers, accept);
-        assert!(best < 30.0, "eight times the offers {declined:?} cost {best:.1} times as much");
+        assert!(best < LINEAR, "eight times the offers {declined:?} cost {best:.1} times as much");
     }
     // Nothing of them is kept: a head of offers takes the memory of any other of its length.
     let peak = |request: &[u8]| {

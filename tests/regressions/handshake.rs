@@ -4,7 +4,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
-use unsync_websocket::{Client, Config, Error, HandshakeError, Incoming, NoTimer, Server, WebSocket};
+use unsync_websocket::{
+    Client, Config, Error, HandshakeError, Incoming, NoTimer, Response, Server, WebSocket,
+};
 
 use crate::kit::flood::{self, Flood};
 use crate::server::{Server as Answers, switching};
@@ -36,9 +38,19 @@ fn seconds(work: impl Fn()) -> f64 {
     (0..5).map(|_| once()).fold(f64::INFINITY, f64::min)
 }
 
-/// How many times as long it takes with eight times the input; 8 if linear, 64 if quadratic.
+/// How many times as long it may take with eight times the input: 2.3 for each doubling (goal G11). It is 8 if linear, 64 if quadratic.
+const LINEAR: f64 = 2.3 * 2.3 * 2.3;
+
+/// How many times as long it takes with eight times the input: the best of a few tries, for a busy machine has only bad moments.
 fn growth(small: &[u8], large: &[u8], work: impl Fn(&[u8])) -> f64 {
-    (0..3).map(|_| seconds(|| work(large)) / seconds(|| work(small))).fold(f64::INFINITY, f64::min)
+    let mut best = f64::INFINITY;
+    for _ in 0..20 {
+        best = best.min(seconds(|| work(large)) / seconds(|| work(small)));
+        if best < LINEAR {
+            break;
+        }
+    }
+    best
 }
 
 /// tungstenite <= 0.20.0 (RUSTSEC-2023-0065): a head without end was parsed again from its start at every read.
@@ -57,7 +69,7 @@ fn cve_2023_43669_a_head_without_end_ends_and_is_parsed_once() {
         assert!(flood::run(Server::with_timer(peer, NoTimer).config(config).accept()).unwrap().is_ok());
     });
     println!("a head byte by byte: eight times the bytes cost {best:.1} times as much");
-    assert!(best < 30.0, "eight times the bytes cost {best:.1} times as much");
+    assert!(best < LINEAR, "eight times the bytes cost {best:.1} times as much");
 }
 
 /// tungstenite's cure: a handshake that comes byte by byte is called an attack.
@@ -86,7 +98,7 @@ fn cve_2020_7662_cve_2020_7663_and_cve_2021_32640_a_list_costs_its_length() {
             let _refused = block_on(Server::with_timer(wire, NoTimer).config(config).accept());
         });
         println!("{name}: {begin}{piece}..: {best:.1}");
-        assert!(best < 30.0, "eight times the {name}: {begin}{piece}.. cost {best:.1} times as much");
+        assert!(best < LINEAR, "eight times the {name}: {begin}{piece}.. cost {best:.1} times as much");
     }
 }
 
@@ -244,6 +256,19 @@ fn cve_2020_35678_no_line_break_leaves_in_any_field() {
             let (server, seen) = Answers::of(&switching(""));
             assert!(block_on(build(Client::with_timer(server, "a", "/", NoTimer)).connect()).is_err());
             assert_eq!(seen.lock().unwrap().written, b"", "nothing is asked");
+        }
+        type Answer = Box<dyn Fn(Response<Wire>) -> Response<Wire>>;
+        let of_refusal: [Answer; 2] = [
+            Box::new(move |response| response.header(evil, "x")),
+            Box::new(move |response| response.header("X", evil)),
+        ];
+        for build in of_refusal {
+            let (wire, seen) = Wire::of(&upgrade("/", ""));
+            let request = block_on(Server::with_timer(wire, NoTimer).receive_request()).unwrap();
+            assert!(block_on(build(request.reject(404)).into_future()).is_err());
+            let written = seen.lock().unwrap().written.clone();
+            assert_eq!(Reply::parse(&written).status, 500);
+            assert!(!written.windows(evil.len()).any(|window| window == evil.as_bytes()));
         }
         for (host, target) in [(evil, "/"), ("a", evil)] {
             let (server, seen) = Answers::of(&switching(""));

@@ -26,6 +26,8 @@
 //! * CVE-2026-5740 (Mattermost): a codec of the application allocated what a message declared. `examples/battle` has a codec, and
 //!   tests of it.
 //! * tokio-websockets 2024 and 2025 (undefined behaviour in fast paths): no `unsafe`; the wrong results that went with it are tested.
+//! * RUSTSEC-2026-0221 (event-listener, a tag crosses threads), RUSTSEC-2026-0007 (bytes, an overflow in `reserve`): faults of others' code,
+//!   whose versions `deny.toml` keeps out, and `rustsec_2026_0221_0007_and_0097_no_version_with_a_known_fault_is_locked` (`tests/architecture.rs`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
