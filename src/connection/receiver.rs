@@ -13,9 +13,10 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::close::{CloseFuture, Half, Request};
 use super::hub::Slot;
 use super::reading::Reading;
+use super::rest::Resting;
 use super::shared::Shared;
 use super::{Error, Incoming, Message};
-use crate::protocol::{CloseCode, CloseFrame, Event, Inbound, Limits, MessageKind, ProtocolError, Role};
+use crate::protocol::{CloseCode, CloseFrame, Event, MessageKind, ProtocolError, Role};
 
 /// The receiving half of a connection.
 ///
@@ -44,7 +45,7 @@ use crate::protocol::{CloseCode, CloseFrame, Event, Inbound, Limits, MessageKind
 /// ```
 pub struct Receiver<T> {
     pub(crate) shared: Rc<Shared<T>>,
-    pub(crate) reading: Reading,
+    pub(crate) reading: Resting<Reading>,
 }
 
 impl<T> Receiver<T> {
@@ -281,7 +282,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming<'_>, Error>> {
-        let event = ready!(self.reading.poll_event(&self.shared, Slot::Receiver, cx, None))?;
+        let event = ready!(self.poll_event(cx, None))?;
         Poll::Ready(self.incoming(event))
     }
 
@@ -310,7 +311,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         data: &mut Vec<u8>,
     ) -> Poll<Result<MessageKind, Error>> {
         loop {
-            let event = ready!(self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data)))?;
+            let event = ready!(self.poll_event(cx, Some(data)))?;
             if let Event::Message(kind) = event {
                 return Poll::Ready(Ok(kind));
             }
@@ -341,6 +342,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         self.shared.poll_close(Slot::Receiver, cx, Some(&mut self.reading))
     }
 
+    /// The next event. While it is waited for, the reading side is not held.
+    #[inline]
+    fn poll_event(&mut self, cx: &mut Context<'_>, data: Option<&mut Vec<u8>>) -> Poll<Result<Event, Error>> {
+        let event = self.reading.poll_event(&self.shared, Slot::Receiver, cx, data);
+        if event.is_pending() {
+            Resting::rest(&mut self.reading);
+        }
+        event
+    }
+
     /// An event as the user sees it.
     fn incoming(&self, event: Event) -> Result<Incoming<'_>, Error> {
         let payload = self.reading.payload();
@@ -361,8 +372,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let nothing = Reading::new(Inbound::new(self.shared.role(), Limits::default()), Vec::new());
-        self.shared.receiver_dropped(Box::new(std::mem::replace(&mut self.reading, nothing)));
+        self.shared.receiver_dropped(Resting::take(&mut self.reading));
     }
 }
 
@@ -390,7 +400,7 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Future for ReceiveFuture<'a, T> {
         let Some(receiver) = self.receiver.as_deref_mut() else {
             return Poll::Pending;
         };
-        let event = ready!(receiver.reading.poll_event(&receiver.shared, Slot::Receiver, cx, None));
+        let event = ready!(receiver.poll_event(cx, None));
         let Some(receiver) = self.receiver.take() else {
             return Poll::Pending;
         };

@@ -22,6 +22,7 @@ use super::error::plain;
 use super::hub::{Hub, Slot};
 use super::keys::OsSeededKeys;
 use super::reading::{Budget, Reading};
+use super::rest::{Resting, Sizes};
 use super::scratch::Scratch;
 use super::{Config, Error, Message, QueueError, Sleep, Timer};
 use crate::protocol::{
@@ -122,7 +123,7 @@ impl Parked {
 }
 
 struct State {
-    outbound: Outbound,
+    outbound: Resting<Outbound>,
     /// Whether something was written and not flushed.
     unflushed: bool,
     /// Why the connection ended: the first reason there was.
@@ -193,10 +194,12 @@ impl<T> Shared<T> {
             Ok(Some(keys)) => Outbound::client(Box::new(keys)),
             _ => Outbound::server(),
         };
+        let sizes = Sizes { fragment: config.fragment, mark: config.outbox };
+        let outbound = outbound.with_sizes(sizes.fragment, sizes.mark).agree(config.deflate.as_ref());
         Self {
             stream: RefCell::new(if cause.is_none() { Some(stream) } else { None }),
             state: RefCell::new(State {
-                outbound: outbound.with_sizes(config.fragment, config.outbox).agree(config.deflate.as_ref()),
+                outbound: Resting::new(outbound, sizes),
                 unflushed: false,
                 input: if cause.is_none() { Input::Open } else { Input::Over },
                 output: if cause.is_none() { Output::Open } else { Output::Broken },
@@ -324,8 +327,9 @@ impl<T> Shared<T> {
         self.hub.register(slot, cx.waker());
     }
 
-    /// Ends a poll of the half in `slot` with `Pending`.
+    /// Ends a poll of the half in `slot` with `Pending`. What is not needed while it waits is given back.
     pub(crate) fn park<R>(&self, slot: Slot) -> Poll<R> {
+        Resting::rest(&mut self.state.borrow_mut().outbound);
         self.parked.get(slot).set(true);
         Poll::Pending
     }
@@ -651,7 +655,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             let Some(batch) = taken else { break };
             let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
             let is_empty = {
-                let outbound = &mut self.state.borrow_mut().outbound;
+                let outbound: &mut Outbound = &mut self.state.borrow_mut().outbound;
                 outbound.put_back(batch, count);
                 outbound.is_empty()
             };
@@ -845,6 +849,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     fn accepts(&self, compress: Compress, kind: MessageKind, payload: &[u8]) -> bool {
         let mut state = self.state.borrow_mut();
         let State { outbound, cause, .. } = &mut *state;
+        let outbound: &mut Outbound = outbound;
         let is_well = cause.is_none() && !self.polling.get() && !self.spill_failed.get();
         let accepts = is_well
             && payload.len() < DIRECT
