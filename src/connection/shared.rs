@@ -24,7 +24,7 @@ use super::keys::OsSeededKeys;
 use super::reading::{Budget, Reading};
 use super::rest::{Resting, Sizes};
 use super::scratch::Scratch;
-use super::{Config, Error, Message, QueueError, Sleep, Timer};
+use super::{Config, Error, QueueError, Sleep, Timer};
 use crate::protocol::{
     Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role,
     Unsent,
@@ -177,10 +177,8 @@ pub(crate) enum ReadEnd {
 pub(crate) enum SendStage {
     /// It waits for room.
     Waiting,
-    /// It is being written from where it lies; so many of its bytes have gone.
-    Direct {
-        written: usize,
-    },
+    /// It is being written from where it lies.
+    Direct,
     /// All of it is in the outbox, or written.
     Accepted,
     Done,
@@ -827,11 +825,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn poll_send(
         &self,
         cx: &Context<'_>,
-        message: Message<'_>,
+        kind: MessageKind,
+        payload: &[u8],
         compress: Compress,
         stage: &mut SendStage,
+        written: &mut usize,
     ) -> Poll<Result<(), Error>> {
-        let (kind, payload) = (message.kind(), message.as_bytes());
         loop {
             match stage {
                 SendStage::Waiting if self.accepts(compress, kind, payload) => *stage = SendStage::Accepted,
@@ -845,7 +844,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                         *stage = SendStage::Accepted;
                     }
                 }
-                SendStage::Direct { written } => {
+                SendStage::Direct => {
                     self.unpark(Slot::Sender);
                     let result = std::task::ready!(self.poll_direct(cx, payload, written));
                     // What was queued behind it, and the flush, as after any message.
@@ -920,7 +919,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let mut state = self.state.borrow_mut();
         if !is_stuck {
             state.outbound.begin_direct(kind, payload.len());
-            return Poll::Ready(Ok(SendStage::Direct { written: 0 }));
+            return Poll::Ready(Ok(SendStage::Direct));
         }
         if payload.len() <= self.max_message && state.outbound.has_room() {
             state.outbound.push_uncompressed(kind, payload);
