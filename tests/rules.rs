@@ -790,6 +790,36 @@ fn echo_and_idle(hand: &Hand, judge: impl FnOnce(isize, isize)) {
 }
 
 #[test]
+fn what_the_thread_lends_has_the_role_and_the_limits_of_whoever_wakes() {
+    let hand = Hand::new();
+    let (small_script, mut small) = connect(Role::Server, Config::new().max_message(10).fragment(3));
+    let (large_script, mut large) = connect(Role::Server, Config::new().max_message(1000));
+    let (client_script, mut client) = connect(Role::Client, Config::new());
+    for _ in 0..3 {
+        // All wait, in turn: what they had is the thread's now, and the next gets it.
+        assert!(hand.once(small.receiver.receive()).is_pending());
+        assert!(hand.once(client.receiver.receive()).is_pending());
+        assert!(hand.once(large.receiver.receive()).is_pending());
+
+        client_script.say(b"\x82\x01a");
+        assert!(matches!(ready(hand.once(client.receiver.receive())), Ok(Incoming::Message(_))));
+        large_script.say(&text(&"x".repeat(500)));
+        assert!(matches!(ready(hand.once(large.receiver.receive())), Ok(Incoming::Message(_))));
+        small_script.say(&text(&"x".repeat(10)));
+        assert!(matches!(ready(hand.once(small.receiver.receive())), Ok(Incoming::Message(_))));
+
+        ready(hand.once(large.sender.send("Hello"))).unwrap();
+        ready(hand.once(small.sender.send("Hello"))).unwrap();
+        assert_eq!(large_script.take_written(), b"\x81\x05Hello");
+        assert_eq!(small_script.take_written(), b"\x01\x03Hel\x80\x02lo");
+    }
+    assert!(hand.once(large.receiver.receive()).is_pending());
+    assert!(hand.once(small.receiver.receive()).is_pending());
+    small_script.say(&text(&"x".repeat(11)));
+    assert!(matches!(ready(hand.once(small.receiver.receive())), Err(Error::Protocol(_))));
+}
+
+#[test]
 fn in_the_steady_state_no_message_costs_an_allocation() {
     let hand = Hand::new();
     for (role, corked) in [(Role::Server, false), (Role::Server, true), (Role::Client, false)] {

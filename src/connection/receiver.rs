@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -282,8 +282,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming<'_>, Error>> {
-        let event = ready!(self.poll_event(cx, None))?;
-        Poll::Ready(self.incoming(event))
+        match self.reading.poll_event(&self.shared, Slot::Receiver, cx, None) {
+            Poll::Ready(event) => Poll::Ready(event.and_then(|event| self.incoming(event))),
+            Poll::Pending => self.wait(),
+        }
     }
 
     /// The poll form of [`receive_data`](Self::receive_data).
@@ -311,8 +313,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         data: &mut Vec<u8>,
     ) -> Poll<Result<MessageKind, Error>> {
         loop {
-            let event = ready!(self.poll_event(cx, Some(data)))?;
-            if let Event::Message(kind) = event {
+            let event = self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data));
+            let Poll::Ready(event) = event else { return self.wait() };
+            if let Event::Message(kind) = event? {
                 return Poll::Ready(Ok(kind));
             }
             // A Close: the next call says so as an error.
@@ -342,14 +345,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         self.shared.poll_close(Slot::Receiver, cx, Some(&mut self.reading))
     }
 
-    /// The next event. While it is waited for, the reading side is not held.
-    #[inline]
-    fn poll_event(&mut self, cx: &mut Context<'_>, data: Option<&mut Vec<u8>>) -> Poll<Result<Event, Error>> {
-        let event = self.reading.poll_event(&self.shared, Slot::Receiver, cx, data);
-        if event.is_pending() {
-            Resting::rest(&mut self.reading);
-        }
-        event
+    /// There is nothing yet: while it is waited for, the reading side is not held.
+    fn wait<R>(&mut self) -> Poll<R> {
+        Resting::rest(&mut self.reading);
+        Poll::Pending
     }
 
     /// An event as the user sees it.
@@ -400,7 +399,8 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Future for ReceiveFuture<'a, T> {
         let Some(receiver) = self.receiver.as_deref_mut() else {
             return Poll::Pending;
         };
-        let event = ready!(receiver.poll_event(cx, None));
+        let event = receiver.reading.poll_event(&receiver.shared, Slot::Receiver, cx, None);
+        let Poll::Ready(event) = event else { return receiver.wait() };
         let Some(receiver) = self.receiver.take() else {
             return Poll::Pending;
         };
