@@ -1,6 +1,6 @@
 //! What the two halves of a connection share: the stream, the sending side, and why it all ended.
 //!
-//! This is the only file that borrows the cells, and never across a call to something that is not ours: the stream
+//! This is the only file that borrows a connection's cells, and never across a call to something that is not ours: the stream
 //! has a cell of its own and is polled with nothing else borrowed, the bytes that are being written are moved out for the poll,
 //! and wakers are woken and values of other people dropped after the borrow has ended. So whatever a stream, a waker or a
 //! timer calls back, it finds every cell free but the stream's own, and that one is only ever *tried*.
@@ -76,6 +76,8 @@ pub(crate) struct Shared<T> {
     spill_failed: Cell<bool>,
     /// How many cork scopes are polling their work at this moment.
     corked: Cell<u32>,
+    /// Bytes that were read only to be thrown away.
+    drained: Cell<u32>,
     /// When a closing connection is cut; only ever taken out and put back.
     countdown: Cell<Option<Box<Countdown>>>,
     /// Whether there is a countdown.
@@ -89,7 +91,8 @@ pub(crate) struct Shared<T> {
     /// What few connections agreed on.
     agreed: Option<Box<Agreed>>,
     role: Role,
-    close_timeout: Duration,
+    /// In nanoseconds; `u64::MAX` is for ever.
+    close_timeout: u64,
     max_message: usize,
 }
 
@@ -143,8 +146,6 @@ struct State {
     cause: Option<Box<Error>>,
     input: Input,
     output: Output,
-    /// Bytes that were read only to be thrown away.
-    drained: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -217,13 +218,13 @@ impl<T> Shared<T> {
                 input: if cause.is_none() { Input::Open } else { Input::Over },
                 output: if cause.is_none() { Output::Open } else { Output::Broken },
                 cause,
-                drained: 0,
             }),
             hub: Hub::new(),
             parked: Parked::default(),
             polling: Cell::new(false),
             spill_failed: Cell::new(false),
             corked: Cell::new(0),
+            drained: Cell::new(0),
             countdown: Cell::new(None),
             is_closing: Cell::new(false),
             receiver_dropped: Cell::new(false),
@@ -232,7 +233,7 @@ impl<T> Shared<T> {
             socket,
             agreed,
             role,
-            close_timeout: config.close_timeout,
+            close_timeout: u64::try_from(config.close_timeout.as_nanos()).unwrap_or(u64::MAX),
             max_message: config.max_message,
         }
     }
@@ -284,7 +285,7 @@ impl<T> Shared<T> {
                 subprotocol: self.subprotocol().map(Into::into),
                 config: Config {
                     max_message: self.max_message,
-                    close_timeout: self.close_timeout,
+                    close_timeout: self.close_timeout(),
                     deflate: self.agreed.as_ref().and_then(|agreed| agreed.deflate),
                     ..Config::new()
                 },
@@ -419,10 +420,17 @@ impl<T> Shared<T> {
 
     // --- how it ends -----------------------------------------------------------------------------------------
 
+    const fn close_timeout(&self) -> Duration {
+        match self.close_timeout {
+            u64::MAX => Duration::MAX,
+            nanoseconds => Duration::from_nanos(nanoseconds),
+        }
+    }
+
     /// Starts the clock of the closing handshake, once.
     fn arm(&self) {
         if !self.is_closing.get()
-            && let Some(deadline) = self.timer.now().checked_add(self.close_timeout)
+            && let Some(deadline) = self.timer.now().checked_add(self.close_timeout())
         {
             self.countdown.set(Some(Box::new(Countdown { deadline, alarm: None })));
             self.is_closing.set(true);
@@ -555,6 +563,7 @@ impl<T> Shared<T> {
 }
 
 impl State {
+    #[inline]
     fn has_output(&self) -> bool {
         self.output == Output::Open && (!self.outbound.is_empty() || self.unflushed)
     }
@@ -1072,12 +1081,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 Poll::Ready(Ok(count)) => {
                     scratch.filled(count);
                     budget.spend(count);
-                    let drained = {
-                        let mut state = self.state.borrow_mut();
-                        state.drained = state.drained.saturating_add(count);
-                        state.drained
-                    };
-                    if drained <= self.max_message {
+                    let count = u32::try_from(count).unwrap_or(u32::MAX);
+                    self.drained.update(|drained| drained.saturating_add(count));
+                    let is_full = self.drained.get() == u32::MAX;
+                    if !is_full && usize::try_from(self.drained.get()).is_ok_and(|it| it <= self.max_message)
+                    {
                         continue;
                     }
                 }
