@@ -16,7 +16,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::Error;
 use super::hub::Slot;
 use super::keepalive::{Action, Keepalive, Pulse};
-use super::rest::{Rests, Spare};
+use super::rest::{Boxes, Rests, Spare};
 use super::scratch::Scratch;
 use super::shared::{ReadEnd, Shared};
 use crate::protocol::{Event, Inbound, Limits, ProtocolError, Role};
@@ -400,7 +400,7 @@ impl Rests for Reading {
 
     fn spare() -> &'static Spare<Self> {
         thread_local! {
-            static SPARE: RefCell<Vec<Box<Reading>>> = const { RefCell::new(Vec::new()) };
+            static SPARE: Boxes<Reading> = const { RefCell::new(Vec::new()) };
         }
         &SPARE
     }

@@ -33,7 +33,8 @@ pub(crate) trait Rests: Sized + 'static {
     fn spare() -> &'static Spare<Self>;
 }
 
-pub(crate) type Spare<V> = LocalKey<RefCell<Vec<Box<V>>>>;
+pub(crate) type Spare<V> = LocalKey<Boxes<V>>;
+pub(crate) type Boxes<V> = RefCell<Vec<Box<V>>>;
 
 /// One of those, or the words to make it from.
 pub(crate) struct Resting<V: Rests> {
@@ -43,7 +44,10 @@ pub(crate) struct Resting<V: Rests> {
 
 impl<V: Rests> Resting<V> {
     pub(crate) fn new(present: V, terms: V::Terms) -> Self {
-        Self { present: Some(Box::new(present)), terms }
+        // In a place of the thread's, or each new connection would leave it one more.
+        let mut place = wake(terms);
+        *place = present;
+        Self { present: Some(place), terms }
     }
 
     // Not methods, for what is inside has methods of its own.
@@ -127,7 +131,7 @@ impl Rests for Outbound {
 
     fn spare() -> &'static Spare<Self> {
         thread_local! {
-            static SPARE: RefCell<Vec<Box<Outbound>>> = const { RefCell::new(Vec::new()) };
+            static SPARE: Boxes<Outbound> = const { RefCell::new(Vec::new()) };
         }
         &SPARE
     }
