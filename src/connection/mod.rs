@@ -141,7 +141,6 @@ impl<T> WebSocket<T> {
     /// assert!(websocket.into_inner().is_some());
     /// # Ok::<(), unsync_websocket::ReuniteError<futures_lite::io::Cursor<Vec<u8>>>>(())
     /// ```
-    #[expect(clippy::result_large_err, reason = "both halves are handed back, and they are that large")]
     pub fn reunite(sender: Sender<T>, receiver: Receiver<T>) -> Result<Self, ReuniteError<T>> {
         if Rc::ptr_eq(&sender.shared, &receiver.shared) {
             Ok(Self { sender, receiver })

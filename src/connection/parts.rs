@@ -106,7 +106,6 @@ impl<T> WebSocket<T> {
     /// }
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
-    #[expect(clippy::result_large_err, reason = "the connection is handed back, and it is that large")]
     pub fn into_parts(self) -> Result<WebSocketParts<T>, Self> {
         if !Rc::ptr_eq(&self.sender.shared, &self.receiver.shared) {
             return Err(self);
