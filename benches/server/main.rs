@@ -12,7 +12,6 @@ mod raw;
 mod rooms;
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::rc::Rc;
 
 struct Server {
     name: &'static str,
@@ -114,18 +113,19 @@ fn main() {
 }
 
 /// Serves each connection in a task of its own, on tokio's runtime for one thread.
-fn on_tokio(listener: TcpListener, serve: impl AsyncFn(tokio::net::TcpStream) + 'static) {
+fn on_tokio<F: Future + 'static>(
+    listener: TcpListener,
+    serve: impl Fn(tokio::net::TcpStream) -> F + 'static,
+) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime =
         builder.enable_all().build_local(tokio::runtime::LocalOptions::default()).expect("a runtime");
     // A task like the others: what `block_on` is given is polled more often.
     let accepting = async move {
         let listener = tokio::net::TcpListener::from_std(listener).expect("it is a socket");
-        let serve = Rc::new(serve);
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).expect("a socket can do that");
-            let serve = Rc::clone(&serve);
-            tokio::task::spawn_local(async move { serve(stream).await });
+            tokio::task::spawn_local(serve(stream));
         }
     };
     runtime.block_on(async { tokio::task::spawn_local(accepting).await }).expect("it accepts for ever");

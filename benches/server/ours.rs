@@ -78,28 +78,23 @@ where
 
 pub fn echo_on_async_io(listener: TcpListener, level: Option<Level>) {
     let config = config(level);
-    on_async_io(listener, async move |stream| {
-        let _ = echo(Server::new(stream).config(config.clone()).accept()).await;
-    });
+    on_async_io(listener, move |stream| echo(Server::new(stream).config(config.clone()).accept()));
 }
 
 pub fn fanout_on_async_io(listener: TcpListener) {
     let room = Room::default();
-    on_async_io(listener, async move |stream| {
-        let _ = fanout(Server::new(stream).accept(), Rc::clone(&room)).await;
-    });
+    on_async_io(listener, move |stream| fanout(Server::new(stream).accept(), Rc::clone(&room)));
 }
 
-fn on_async_io(listener: TcpListener, serve: impl AsyncFn(Async<TcpStream>) + 'static) {
+fn on_async_io<F: Future + 'static>(listener: TcpListener, serve: impl Fn(Async<TcpStream>) -> F + 'static) {
     let listener = Async::new(listener).expect("it is a socket");
-    let (executor, serve) = (Rc::new(LocalExecutor::new()), Rc::new(serve));
+    let executor = Rc::new(LocalExecutor::new());
     let accepting = executor.spawn({
         let executor = Rc::clone(&executor);
         async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.get_ref().set_nodelay(true).expect("a socket can do that");
-                let serve = Rc::clone(&serve);
-                executor.spawn(async move { serve(stream).await }).detach();
+                executor.spawn(serve(stream)).detach();
             }
         }
     });
@@ -108,29 +103,24 @@ fn on_async_io(listener: TcpListener, serve: impl AsyncFn(Async<TcpStream>) + 's
 
 pub fn echo_on_local(listener: TcpListener, level: Option<Level>) {
     let config = config(level);
-    on_local(listener, async move |stream| {
-        let _ = echo(Server::new(stream).config(config.clone()).accept()).await;
-    });
+    on_local(listener, move |stream| echo(Server::new(stream).config(config.clone()).accept()));
 }
 
 pub fn fanout_on_local(listener: TcpListener) {
     let room = Room::default();
-    on_local(listener, async move |stream| {
-        let _ = fanout(Server::new(stream).accept(), Rc::clone(&room)).await;
-    });
+    on_local(listener, move |stream| fanout(Server::new(stream).accept(), Rc::clone(&room)));
 }
 
 /// As [`on_async_io`], with sockets of the thread's own.
-fn on_local(listener: TcpListener, serve: impl AsyncFn(local::TcpStream) + 'static) {
+fn on_local<F: Future + 'static>(listener: TcpListener, serve: impl Fn(local::TcpStream) -> F + 'static) {
     let listener = local::TcpListener::new(listener).expect("it is a socket");
-    let (executor, serve) = (Rc::new(LocalExecutor::new()), Rc::new(serve));
+    let executor = Rc::new(LocalExecutor::new());
     let accepting = executor.spawn({
         let executor = Rc::clone(&executor);
         async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.get_ref().set_nodelay(true).expect("a socket can do that");
-                let serve = Rc::clone(&serve);
-                executor.spawn(async move { serve(stream).await }).detach();
+                executor.spawn(serve(stream)).detach();
             }
         }
     });
@@ -139,14 +129,10 @@ fn on_local(listener: TcpListener, serve: impl AsyncFn(local::TcpStream) + 'stat
 
 pub fn echo_on_tokio(listener: TcpListener, level: Option<Level>) {
     let config = config(level);
-    crate::on_tokio(listener, async move |stream| {
-        let _ = echo(Server::on_tokio(stream).config(config.clone()).accept()).await;
-    });
+    crate::on_tokio(listener, move |stream| echo(Server::on_tokio(stream).config(config.clone()).accept()));
 }
 
 pub fn fanout_on_tokio(listener: TcpListener) {
     let room: Room<TokioStream<tokio::net::TcpStream>> = Room::default();
-    crate::on_tokio(listener, async move |stream| {
-        let _ = fanout(Server::on_tokio(stream).accept(), Rc::clone(&room)).await;
-    });
+    crate::on_tokio(listener, move |stream| fanout(Server::on_tokio(stream).accept(), Rc::clone(&room)));
 }

@@ -47,9 +47,7 @@ pub mod soketto {
     use crate::Level;
 
     pub fn serve(listener: TcpListener, _: Option<Level>) {
-        crate::on_tokio(listener, async |stream| {
-            let _ = echo(stream).await;
-        });
+        crate::on_tokio(listener, echo);
     }
 
     async fn echo(stream: tokio::net::TcpStream) -> Result<(), BoxedError> {
@@ -87,9 +85,7 @@ pub mod sockudo {
     use crate::Level;
 
     pub fn serve(listener: TcpListener, level: Option<Level>) {
-        crate::on_tokio(listener, async move |stream| {
-            let _ = echo(stream, level).await;
-        });
+        crate::on_tokio(listener, move |stream| echo(stream, level));
     }
 
     async fn echo(mut stream: TcpStream, level: Option<Level>) -> Result<()> {
@@ -147,9 +143,7 @@ pub mod tungstenite {
     use crate::Level;
 
     pub fn serve(listener: TcpListener, _: Option<Level>) {
-        crate::on_tokio(listener, async |stream| {
-            let _ = echo(stream).await;
-        });
+        crate::on_tokio(listener, echo);
     }
 
     async fn echo(stream: TcpStream) -> Result<(), Error> {
@@ -174,9 +168,7 @@ pub mod tokio_websockets {
     use crate::Level;
 
     pub fn serve(listener: TcpListener, _: Option<Level>) {
-        crate::on_tokio(listener, async |stream| {
-            let _ = echo(stream).await;
-        });
+        crate::on_tokio(listener, echo);
     }
 
     async fn echo(stream: TcpStream) -> Result<(), Error> {
@@ -202,7 +194,7 @@ pub mod wtx {
     use crate::Level;
 
     pub fn serve(listener: TcpListener, level: Option<Level>) {
-        crate::on_tokio(listener, async move |stream| {
+        crate::on_tokio(listener, move |stream| async move {
             let Some(level) = level else {
                 let _ = echo(stream, ()).await;
                 return;
@@ -258,15 +250,18 @@ pub mod yawc {
                 options = options.with_compression_level(CompressionLevel::new(level));
             }
         }
-        crate::on_tokio(listener, async move |stream| {
-            let service = service_fn(async |request| {
-                let (response, upgraded) = WebSocket::upgrade_with_options(request, options.clone())?;
-                tokio::task::spawn_local(async { echo(upgraded).await });
-                Ok::<_, WebSocketError>(response)
-            });
-            let stream = hyper_util::rt::TokioIo::new(stream);
-            let http = hyper::server::conn::http1::Builder::new().serve_connection(stream, service);
-            let _ = http.with_upgrades().await;
+        crate::on_tokio(listener, move |stream| {
+            let options = options.clone();
+            async move {
+                let service = service_fn(async |request| {
+                    let (response, upgraded) = WebSocket::upgrade_with_options(request, options.clone())?;
+                    tokio::task::spawn_local(async { echo(upgraded).await });
+                    Ok::<_, WebSocketError>(response)
+                });
+                let stream = hyper_util::rt::TokioIo::new(stream);
+                let http = hyper::server::conn::http1::Builder::new().serve_connection(stream, service);
+                let _ = http.with_upgrades().await;
+            }
         });
     }
 

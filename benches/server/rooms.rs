@@ -52,16 +52,19 @@ pub mod fastwebsockets {
 
     pub fn serve(listener: TcpListener) {
         let room = Room::new();
-        crate::on_tokio(listener, async move |stream| {
-            let service = service_fn(async |mut request| {
-                let (response, upgraded) = upgrade(&mut request)?;
-                let room = room.clone();
-                tokio::task::spawn_local(async move { member(upgraded, &room).await });
-                Ok::<_, WebSocketError>(response)
-            });
-            let stream = hyper_util::rt::TokioIo::new(stream);
-            let http = hyper::server::conn::http1::Builder::new().serve_connection(stream, service);
-            let _ = http.with_upgrades().await;
+        crate::on_tokio(listener, move |stream| {
+            let room = room.clone();
+            async move {
+                let service = service_fn(async |mut request| {
+                    let (response, upgraded) = upgrade(&mut request)?;
+                    let room = room.clone();
+                    tokio::task::spawn_local(async move { member(upgraded, &room).await });
+                    Ok::<_, WebSocketError>(response)
+                });
+                let stream = hyper_util::rt::TokioIo::new(stream);
+                let http = hyper::server::conn::http1::Builder::new().serve_connection(stream, service);
+                let _ = http.with_upgrades().await;
+            }
         });
     }
 
@@ -101,8 +104,9 @@ pub mod soketto {
 
     pub fn serve(listener: TcpListener) {
         let room = Room::new();
-        crate::on_tokio(listener, async move |stream| {
-            let _ = member(stream, &room).await;
+        crate::on_tokio(listener, move |stream| {
+            let room = room.clone();
+            async move { member(stream, &room).await }
         });
     }
 
@@ -142,8 +146,9 @@ pub mod tungstenite {
 
     pub fn serve(listener: TcpListener) {
         let room = Room::new();
-        crate::on_tokio(listener, async move |stream| {
-            let _ = member(stream, &room).await;
+        crate::on_tokio(listener, move |stream| {
+            let room = room.clone();
+            async move { member(stream, &room).await }
         });
     }
 
@@ -168,8 +173,9 @@ pub mod tokio_websockets {
 
     pub fn serve(listener: TcpListener) {
         let room = Room::new();
-        crate::on_tokio(listener, async move |stream| {
-            let _ = member(stream, &room).await;
+        crate::on_tokio(listener, move |stream| {
+            let room = room.clone();
+            async move { member(stream, &room).await }
         });
     }
 

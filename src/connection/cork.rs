@@ -1,8 +1,10 @@
 //! Cork scopes: replies to pipelined input leave together.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -82,28 +84,51 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
     F: Future,
 {
-    let work = Box::pin(work);
-    // An async block: when the work has ended it is dropped, however long somebody keeps this future.
-    async move {
-        let mut work = work;
-        let _unpark = Unpark(&shared);
-        poll_fn(|cx| {
-            // Held over the write: the work may end with both halves in it.
-            let Some(shared) = shared.upgrade() else {
-                return work.as_mut().poll(cx);
-            };
-            let result = {
-                let _corked = Corked::new(&shared);
-                work.as_mut().poll(cx)
-            };
+    Scope { work: Some(Box::pin(work)), shared }
+}
+
+/// The future of a scope.
+struct Scope<T, F> {
+    /// When it has ended it is dropped, however long somebody keeps this future.
+    work: Option<Pin<Box<F>>>,
+    shared: Weak<Shared<T>>,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin, F: Future> Future for Scope<T, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { work: place, shared } = &mut *self;
+        let Some(work) = place else { return Poll::Pending };
+        // Held over the write: the work may end with both halves in it.
+        let shared = shared.upgrade();
+        let result = {
+            let _corked = shared.as_deref().map(Corked::new);
+            work.as_mut().poll(cx)
+        };
+        if let Some(shared) = shared {
             shared.unpark(Slot::Scope);
             if result.is_pending() {
                 shared.register(Slot::Scope, cx);
             }
             shared.drive_uncorked(Slot::Scope);
-            if result.is_pending() { shared.park(Slot::Scope) } else { result }
-        })
-        .await
+            if result.is_pending() {
+                return shared.park(Slot::Scope);
+            }
+        }
+        if result.is_ready() {
+            *place = None;
+        }
+        result
+    }
+}
+
+/// A scope that is gone does not wait.
+impl<T, F> Drop for Scope<T, F> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade().filter(|_| self.work.is_some()) {
+            shared.unpark(Slot::Scope);
+        }
     }
 }
 
@@ -120,16 +145,5 @@ impl<'a, T> Corked<'a, T> {
 impl<T> Drop for Corked<'_, T> {
     fn drop(&mut self) {
         self.0.corked().update(|scopes| scopes.saturating_sub(1));
-    }
-}
-
-/// A scope that is gone does not wait.
-struct Unpark<'a, T>(&'a Weak<Shared<T>>);
-
-impl<T> Drop for Unpark<'_, T> {
-    fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.unpark(Slot::Scope);
-        }
     }
 }

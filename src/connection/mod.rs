@@ -7,6 +7,7 @@
 //! | `reading` | the stream's bytes as events, fairly |
 //! | `sender`, `receiver`, `close`, `cork` | thin futures over those |
 //! | `keepalive` | whether the peer is alive |
+//! | `rest` | what is there only while there is something in it |
 //! | `parts` | a connection on its way to another thread |
 //! | `scratch` | the read buffer of a thread |
 
@@ -21,6 +22,7 @@ mod message;
 mod parts;
 mod reading;
 mod receiver;
+mod rest;
 mod scratch;
 mod sender;
 mod shared;
@@ -50,7 +52,8 @@ pub(crate) use shared::Socket;
 
 use crate::protocol::{CloseCode, CloseFrame, Inbound, Limits, Role};
 use keepalive::Pulse;
-use reading::Reading;
+use reading::{Reading, Terms};
+use rest::Resting;
 use shared::Shared;
 
 /// A connection after its handshake: the two halves, for as long as they are together.
@@ -106,6 +109,7 @@ impl<T> WebSocket<T> {
         if let Some((interval, timeout)) = config.keepalive {
             reading.keep_alive(Pulse::new(interval, timeout, shared.timer().now()));
         }
+        let reading = Resting::new(reading, Terms { role, limits });
         Self { sender: Sender { shared: Rc::clone(&shared) }, receiver: Receiver { shared, reading } }
     }
 
@@ -137,7 +141,6 @@ impl<T> WebSocket<T> {
     /// assert!(websocket.into_inner().is_some());
     /// # Ok::<(), unsync_websocket::ReuniteError<futures_lite::io::Cursor<Vec<u8>>>>(())
     /// ```
-    #[expect(clippy::result_large_err, reason = "both halves are handed back, and they are that large")]
     pub fn reunite(sender: Sender<T>, receiver: Receiver<T>) -> Result<Self, ReuniteError<T>> {
         if Rc::ptr_eq(&sender.shared, &receiver.shared) {
             Ok(Self { sender, receiver })

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::keepalive::Pulse;
-use super::reading::Reading;
+use super::reading::{Reading, Terms};
+use super::rest::Resting;
 use super::shared::{Leaving, Shared, Socket};
 use super::{Receiver, Sender, Timer, WebSocket};
-use crate::protocol::{Inbound, Limits};
+use crate::protocol::Inbound;
 
 /// An open connection on its way to another thread, from [`WebSocket::into_parts`].
 ///
@@ -105,7 +106,6 @@ impl<T> WebSocket<T> {
     /// }
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
-    #[expect(clippy::result_large_err, reason = "the connection is handed back, and it is that large")]
     pub fn into_parts(self) -> Result<WebSocketParts<T>, Self> {
         if !Rc::ptr_eq(&self.sender.shared, &self.receiver.shared) {
             return Err(self);
@@ -114,8 +114,7 @@ impl<T> WebSocket<T> {
             return Err(self);
         };
         let Self { sender: _sender, mut receiver } = self;
-        let nothing = Reading::new(Inbound::new(receiver.role(), Limits::default()), Vec::new());
-        let (inbound, unread, pulse) = std::mem::replace(&mut receiver.reading, nothing).into_parts();
+        let (inbound, unread, pulse) = Resting::take(&mut receiver.reading).into_parts();
         Ok(WebSocketParts { stream, state: WebSocketState { leaving, inbound, unread, pulse } })
     }
 
@@ -123,10 +122,12 @@ impl<T> WebSocket<T> {
     pub(crate) fn arrive(parts: WebSocketParts<T>, timer: Box<dyn Timer>, socket: Option<Socket<T>>) -> Self {
         let WebSocketParts { stream, state: WebSocketState { leaving, inbound, unread, pulse } } = parts;
         let shared = Rc::new(Shared::arrive(stream, leaving, timer, socket));
+        let terms = Terms::of(&inbound);
         let mut reading = Reading::new(inbound, unread);
         if let Some(pulse) = pulse {
             reading.keep_alive(pulse);
         }
+        let reading = Resting::new(reading, terms);
         Self { sender: Sender { shared: Rc::clone(&shared) }, receiver: Receiver { shared, reading } }
     }
 }

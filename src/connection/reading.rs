@@ -7,6 +7,7 @@
 //! wait, across calls, and past a budget it lets the other tasks run. (A budget a poll fails: each `receive` is a fresh
 //! poll, and with a million messages buffered another task never ran.)
 
+use std::cell::RefCell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::Error;
 use super::hub::Slot;
 use super::keepalive::{Action, Keepalive, Pulse};
+use super::rest::{Boxes, Rests, Spare};
 use super::scratch::Scratch;
 use super::shared::{ReadEnd, Shared};
-use crate::protocol::{Event, Inbound, ProtocolError};
+use crate::protocol::{Event, Inbound, Limits, ProtocolError, Role};
 
 /// Frames after which other tasks get their turn.
 const FRAME_BUDGET: usize = 64;
@@ -58,6 +60,13 @@ impl Budget {
     }
 }
 
+/// What tells the reading side of one connection from that of another, while both wait.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) role: Role,
+    pub(crate) limits: Limits,
+}
+
 /// What the last read says of the next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -94,13 +103,13 @@ enum Parsed {
 }
 
 impl Reading {
-    pub(crate) fn new(inbound: Inbound, read_ahead: Vec<u8>) -> Self {
+    pub(crate) const fn new(inbound: Inbound, read_ahead: Vec<u8>) -> Self {
         Self {
             inbound,
             unread: read_ahead,
             unread_at: 0,
             flow: Flow::Unknown,
-            budget: Budget::default(),
+            budget: Budget { frames: 0, bytes: 0 },
             discarded: 0,
             keepalive: None,
         }
@@ -358,6 +367,46 @@ impl Reading {
                 }
             }
         }
+    }
+}
+
+impl Rests for Reading {
+    type Terms = Terms;
+
+    const AT_REST: &'static Self = &Self::new(
+        Inbound::new(Role::Server, Limits { max_message: 0, max_frame: 0, max_fragments: 0 }),
+        Vec::new(),
+    );
+
+    fn new(Terms { role, limits }: Terms) -> Self {
+        Self { flow: Flow::Dry, ..Self::new(Inbound::new(role, limits), Vec::new()) }
+    }
+
+    fn take_on(&mut self, Terms { role, limits }: Terms) {
+        self.inbound.take_on(role, limits);
+    }
+
+    /// Whether it has come to nothing but waiting: for bytes of a message of which there are none yet.
+    fn is_at_rest(&self) -> bool {
+        self.flow == Flow::Dry
+            && self.unread.is_empty()
+            && self.keepalive.is_none()
+            && self.discarded == 0
+            && self.inbound.is_at_rest()
+    }
+
+    fn spare() -> &'static Spare<Self> {
+        thread_local! {
+            static SPARE: Boxes<Reading> = const { RefCell::new(Vec::new()) };
+        }
+        &SPARE
+    }
+}
+
+impl Terms {
+    pub(crate) const fn of(inbound: &Inbound) -> Self {
+        let (role, limits) = inbound.terms();
+        Self { role, limits }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -13,9 +13,10 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::close::{CloseFuture, Half, Request};
 use super::hub::Slot;
 use super::reading::Reading;
+use super::rest::Resting;
 use super::shared::Shared;
 use super::{Error, Incoming, Message};
-use crate::protocol::{CloseCode, CloseFrame, Event, Inbound, Limits, MessageKind, ProtocolError, Role};
+use crate::protocol::{CloseCode, CloseFrame, Event, MessageKind, ProtocolError, Role};
 
 /// The receiving half of a connection.
 ///
@@ -44,7 +45,7 @@ use crate::protocol::{CloseCode, CloseFrame, Event, Inbound, Limits, MessageKind
 /// ```
 pub struct Receiver<T> {
     pub(crate) shared: Rc<Shared<T>>,
-    pub(crate) reading: Reading,
+    pub(crate) reading: Resting<Reading>,
 }
 
 impl<T> Receiver<T> {
@@ -281,8 +282,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming<'_>, Error>> {
-        let event = ready!(self.reading.poll_event(&self.shared, Slot::Receiver, cx, None))?;
-        Poll::Ready(self.incoming(event))
+        match self.reading.poll_event(&self.shared, Slot::Receiver, cx, None) {
+            Poll::Ready(event) => Poll::Ready(event.and_then(|event| self.incoming(event))),
+            Poll::Pending => self.wait(),
+        }
     }
 
     /// The poll form of [`receive_data`](Self::receive_data).
@@ -310,8 +313,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         data: &mut Vec<u8>,
     ) -> Poll<Result<MessageKind, Error>> {
         loop {
-            let event = ready!(self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data)))?;
-            if let Event::Message(kind) = event {
+            let event = self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data));
+            let Poll::Ready(event) = event else { return self.wait() };
+            if let Event::Message(kind) = event? {
                 return Poll::Ready(Ok(kind));
             }
             // A Close: the next call says so as an error.
@@ -341,6 +345,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         self.shared.poll_close(Slot::Receiver, cx, Some(&mut self.reading))
     }
 
+    /// There is nothing yet: while it is waited for, the reading side is not held.
+    fn wait<R>(&mut self) -> Poll<R> {
+        Resting::rest(&mut self.reading);
+        Poll::Pending
+    }
+
     /// An event as the user sees it.
     fn incoming(&self, event: Event) -> Result<Incoming<'_>, Error> {
         let payload = self.reading.payload();
@@ -361,8 +371,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let nothing = Reading::new(Inbound::new(self.shared.role(), Limits::default()), Vec::new());
-        self.shared.receiver_dropped(Box::new(std::mem::replace(&mut self.reading, nothing)));
+        self.shared.receiver_dropped(Resting::take(&mut self.reading));
     }
 }
 
@@ -390,7 +399,8 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Future for ReceiveFuture<'a, T> {
         let Some(receiver) = self.receiver.as_deref_mut() else {
             return Poll::Pending;
         };
-        let event = ready!(receiver.reading.poll_event(&receiver.shared, Slot::Receiver, cx, None));
+        let event = receiver.reading.poll_event(&receiver.shared, Slot::Receiver, cx, None);
+        let Poll::Ready(event) = event else { return receiver.wait() };
         let Some(receiver) = self.receiver.take() else {
             return Poll::Pending;
         };

@@ -13,7 +13,7 @@ use super::close::{CloseFuture, Half, Request};
 use super::hub::Slot;
 use super::shared::{SendStage, Shared};
 use super::{CorkHandle, Error, Message, QueueError};
-use crate::protocol::{CloseCode, CloseFrame, Compress, EncodedFrame, Outbound, Role};
+use crate::protocol::{CloseCode, CloseFrame, Compress, EncodedFrame, MessageKind, Outbound, Role};
 
 /// Bytes that a Ping or Pong may carry (RFC 6455, section 5.5).
 const MAX_CONTROL: usize = 125;
@@ -147,11 +147,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
     pub fn send<'a>(&'a mut self, message: impl Into<Message<'a>>) -> SendFuture<'a, T> {
+        let message = message.into();
         SendFuture {
             sender: self,
-            message: message.into(),
+            kind: message.kind(),
+            payload: message.as_bytes(),
             compress: Compress::IfAgreed,
             stage: SendStage::Waiting,
+            written: 0,
         }
     }
 
@@ -613,9 +616,13 @@ impl<T> fmt::Debug for QueueHandle<T> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendFuture<'a, T> {
     sender: &'a mut Sender<T>,
-    message: Message<'a>,
+    // In pieces, that they pack: a task that echoes keeps room for it.
+    kind: MessageKind,
+    payload: &'a [u8],
     compress: Compress,
     stage: SendStage,
+    /// Of a message that is written from where it lies.
+    written: usize,
 }
 
 impl<T> SendFuture<'_, T> {
@@ -644,23 +651,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for SendFuture<'_, T> {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { sender, message, compress, stage } = &mut *self;
-        sender.shared.poll_send(cx, *message, *compress, stage)
+        let Self { sender, kind, payload, compress, stage, written } = &mut *self;
+        sender.shared.poll_send(cx, *kind, payload, *compress, stage, written)
     }
 }
 
 impl<T> Drop for SendFuture<'_, T> {
     fn drop(&mut self) {
         self.sender.shared.unpark(Slot::Sender);
-        if let SendStage::Direct { written } = self.stage {
-            self.sender.shared.abandon_direct(self.message.as_bytes().get(written..).unwrap_or_default());
+        if self.stage == SendStage::Direct {
+            self.sender.shared.abandon_direct(self.payload.get(self.written..).unwrap_or_default());
         }
     }
 }
 
 impl<T> fmt::Debug for SendFuture<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendFuture").field("message", &self.message).field("stage", &self.stage).finish()
+        f.debug_struct("SendFuture")
+            .field("kind", &self.kind)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
     }
 }
 

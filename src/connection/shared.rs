@@ -1,6 +1,6 @@
 //! What the two halves of a connection share: the stream, the sending side, and why it all ended.
 //!
-//! This is the only file that borrows the cells, and never across a call to something that is not ours: the stream
+//! This is the only file that borrows a connection's cells, and never across a call to something that is not ours: the stream
 //! has a cell of its own and is polled with nothing else borrowed, the bytes that are being written are moved out for the poll,
 //! and wakers are woken and values of other people dropped after the borrow has ended. So whatever a stream, a waker or a
 //! timer calls back, it finds every cell free but the stream's own, and that one is only ever *tried*.
@@ -22,8 +22,9 @@ use super::error::plain;
 use super::hub::{Hub, Slot};
 use super::keys::OsSeededKeys;
 use super::reading::{Budget, Reading};
+use super::rest::{Resting, Sizes};
 use super::scratch::Scratch;
-use super::{Config, Error, Message, QueueError, Sleep, Timer};
+use super::{Config, Error, QueueError, Sleep, Timer};
 use crate::protocol::{
     Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role,
     Unsent,
@@ -67,8 +68,6 @@ pub(crate) struct Shared<T> {
     /// Polled with nothing else borrowed; `None` once the connection is over.
     stream: RefCell<Option<T>>,
     state: RefCell<State>,
-    /// The alarm for `deadline`, made when there is one.
-    alarm: RefCell<Option<Sleep>>,
     hub: Hub,
     parked: Parked,
     /// Set while the stream is being polled. Found set with the stream free, it tells of a panic that somebody caught.
@@ -76,21 +75,32 @@ pub(crate) struct Shared<T> {
     /// Set by a send guard that could not hand over the rest of its message.
     spill_failed: Cell<bool>,
     /// How many cork scopes are polling their work at this moment.
-    corked: Cell<usize>,
-    /// When a closing connection is cut.
-    deadline: Cell<Option<Instant>>,
+    corked: Cell<u32>,
+    /// Bytes that were read only to be thrown away.
+    drained: Cell<u32>,
+    /// When a closing connection is cut; only ever taken out and put back.
+    countdown: Cell<Option<Box<Countdown>>>,
+    /// Whether there is a countdown.
+    is_closing: Cell<bool>,
     receiver_dropped: Cell<bool>,
     /// The reading side of a dropped receiver.
     orphan: Cell<Option<Box<Reading>>>,
 
     timer: Box<dyn Timer>,
     socket: Option<Socket<T>>,
-    subprotocol: Option<Box<str>>,
-    /// What was agreed on about compression.
-    deflate: Option<Deflate>,
+    /// What few connections agreed on.
+    agreed: Option<Box<Agreed>>,
     role: Role,
-    close_timeout: Duration,
+    /// In nanoseconds; `u64::MAX` is for ever.
+    close_timeout: u64,
     max_message: usize,
+}
+
+/// What the handshake agreed on.
+struct Agreed {
+    subprotocol: Option<String>,
+    /// About compression.
+    deflate: Option<Deflate>,
 }
 
 /// The sending side of a connection on its way to another thread, and what is to be known of all of it.
@@ -121,16 +131,21 @@ impl Parked {
     }
 }
 
+/// The end of a closing handshake's time.
+struct Countdown {
+    deadline: Instant,
+    /// Made when somebody waits.
+    alarm: Option<Sleep>,
+}
+
 struct State {
-    outbound: Outbound,
+    outbound: Resting<Outbound>,
     /// Whether something was written and not flushed.
     unflushed: bool,
-    /// Why the connection ended: the first reason there was.
-    cause: Option<Error>,
+    /// Why the connection ended: the first reason there was. (Most have none yet.)
+    cause: Option<Box<Error>>,
     input: Input,
     output: Output,
-    /// Bytes that were read only to be thrown away.
-    drained: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -163,10 +178,8 @@ pub(crate) enum ReadEnd {
 pub(crate) enum SendStage {
     /// It waits for room.
     Waiting,
-    /// It is being written from where it lies; so many of its bytes have gone.
-    Direct {
-        written: usize,
-    },
+    /// It is being written from where it lies.
+    Direct,
     /// All of it is in the outbox, or written.
     Accepted,
     Done,
@@ -188,36 +201,39 @@ impl<T> Shared<T> {
             Role::Server => Ok(None),
             Role::Client => OsSeededKeys::new().map(Some),
         };
-        let cause = keys.as_ref().err().map(|_| Error::NoRandomness);
+        let cause = keys.as_ref().err().map(|_| Box::new(Error::NoRandomness));
         let outbound = match keys {
             Ok(Some(keys)) => Outbound::client(Box::new(keys)),
             _ => Outbound::server(),
         };
+        let agreed = (subprotocol.is_some() || config.deflate.is_some())
+            .then(|| Box::new(Agreed { subprotocol, deflate: config.deflate }));
+        let sizes = Sizes { fragment: config.fragment, mark: config.outbox };
+        let outbound = outbound.with_sizes(sizes.fragment, sizes.mark).agree(config.deflate.as_ref());
         Self {
             stream: RefCell::new(if cause.is_none() { Some(stream) } else { None }),
             state: RefCell::new(State {
-                outbound: outbound.with_sizes(config.fragment, config.outbox).agree(config.deflate.as_ref()),
+                outbound: Resting::new(outbound, sizes),
                 unflushed: false,
                 input: if cause.is_none() { Input::Open } else { Input::Over },
                 output: if cause.is_none() { Output::Open } else { Output::Broken },
                 cause,
-                drained: 0,
             }),
-            alarm: RefCell::new(None),
             hub: Hub::new(),
             parked: Parked::default(),
             polling: Cell::new(false),
             spill_failed: Cell::new(false),
             corked: Cell::new(0),
-            deadline: Cell::new(None),
+            drained: Cell::new(0),
+            countdown: Cell::new(None),
+            is_closing: Cell::new(false),
             receiver_dropped: Cell::new(false),
             orphan: Cell::new(None),
             timer,
             socket,
-            subprotocol: subprotocol.map(Into::into),
-            deflate: config.deflate,
+            agreed,
             role,
-            close_timeout: config.close_timeout,
+            close_timeout: u64::try_from(config.close_timeout.as_nanos()).unwrap_or(u64::MAX),
             max_message: config.max_message,
         }
     }
@@ -231,12 +247,12 @@ impl<T> Shared<T> {
     }
 
     pub(crate) fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.agreed.as_ref()?.subprotocol.as_deref()
     }
 
     #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "there is nothing to be told"))]
-    pub(crate) const fn deflate(&self) -> Option<Deflate> {
-        self.deflate
+    pub(crate) fn deflate(&self) -> Option<Deflate> {
+        self.agreed.as_ref()?.deflate
     }
 
     pub(crate) fn get_ref(&self) -> Option<Ref<'_, T>> {
@@ -266,11 +282,11 @@ impl<T> Shared<T> {
             let mut state = self.state.borrow_mut();
             Leaving {
                 role: self.role,
-                subprotocol: self.subprotocol.as_deref().map(Into::into),
+                subprotocol: self.subprotocol().map(Into::into),
                 config: Config {
                     max_message: self.max_message,
-                    close_timeout: self.close_timeout,
-                    deflate: self.deflate,
+                    close_timeout: self.close_timeout(),
+                    deflate: self.agreed.as_ref().and_then(|agreed| agreed.deflate),
                     ..Config::new()
                 },
                 unsent: state.outbound.leave(),
@@ -300,7 +316,7 @@ impl<T> Shared<T> {
 
     /// The peer's Close, if that is how it ended.
     pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
-        self.state.borrow().cause.as_ref().and_then(Error::close_frame).cloned()
+        self.state.borrow().cause.as_deref().and_then(Error::close_frame).cloned()
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -324,8 +340,9 @@ impl<T> Shared<T> {
         self.hub.register(slot, cx.waker());
     }
 
-    /// Ends a poll of the half in `slot` with `Pending`.
+    /// Ends a poll of the half in `slot` with `Pending`. What is not needed while it waits is given back.
     pub(crate) fn park<R>(&self, slot: Slot) -> Poll<R> {
+        Resting::rest(&mut self.state.borrow_mut().outbound);
         self.parked.get(slot).set(true);
         Poll::Pending
     }
@@ -397,34 +414,45 @@ impl<T> Shared<T> {
     }
 
     /// The count of cork scopes that are polling their work.
-    pub(crate) const fn corked(&self) -> &Cell<usize> {
+    pub(crate) const fn corked(&self) -> &Cell<u32> {
         &self.corked
     }
 
     // --- how it ends -----------------------------------------------------------------------------------------
 
+    const fn close_timeout(&self) -> Duration {
+        match self.close_timeout {
+            u64::MAX => Duration::MAX,
+            nanoseconds => Duration::from_nanos(nanoseconds),
+        }
+    }
+
     /// Starts the clock of the closing handshake, once.
     fn arm(&self) {
-        if self.deadline.get().is_none() {
-            self.deadline.set(self.timer.now().checked_add(self.close_timeout));
+        if !self.is_closing.get()
+            && let Some(deadline) = self.timer.now().checked_add(self.close_timeout())
+        {
+            self.countdown.set(Some(Box::new(Countdown { deadline, alarm: None })));
+            self.is_closing.set(true);
         }
     }
 
     /// Cuts the connection if its deadline has passed.
     pub(crate) fn poll_deadline(&self) {
-        let Some(deadline) = self.deadline.get() else {
+        // Gone also while it is being polled further up the stack.
+        let Some(mut countdown) = self.countdown.take() else {
             return;
         };
-        let Ok(mut alarm) = self.alarm.try_borrow_mut() else {
-            return;
-        };
-        if alarm.is_none() {
-            *alarm = self.timer.sleep_until(deadline);
+        if countdown.alarm.is_none() {
+            countdown.alarm = self.timer.sleep_until(countdown.deadline);
         }
-        let Some(sleep) = alarm.as_mut() else { return };
-        if sleep.as_mut().poll(&mut Context::from_waker(self.hub.waker())).is_ready() {
-            drop(alarm);
+        let mut cx = Context::from_waker(self.hub.waker());
+        let is_over = countdown.alarm.as_mut().is_some_and(|sleep| sleep.as_mut().poll(&mut cx).is_ready());
+        if is_over {
+            drop(countdown);
             self.finish(Error::CloseTimeout);
+        } else if self.is_closing.get() {
+            self.countdown.set(Some(countdown));
         }
     }
 
@@ -469,7 +497,7 @@ impl<T> Shared<T> {
         {
             let mut state = self.state.borrow_mut();
             state.output = Output::Broken;
-            state.cause.get_or_insert(cause);
+            state.cause.get_or_insert_with(|| Box::new(cause));
         }
         self.arm();
         self.hand_off(None);
@@ -484,10 +512,10 @@ impl<T> Shared<T> {
     /// Nothing is left to be done: the stream is dropped.
     fn tear_down(&self) {
         self.state.borrow_mut().output = Output::Broken;
-        self.deadline.set(None);
-        let alarm = self.alarm.try_borrow_mut().ok().and_then(|mut alarm| alarm.take());
+        self.is_closing.set(false);
+        let countdown = self.countdown.take();
         let stream = self.stream.try_borrow_mut().ok().and_then(|mut stream| stream.take());
-        drop((alarm, stream));
+        drop((countdown, stream));
         self.hub.wake_all();
     }
 
@@ -500,7 +528,7 @@ impl<T> Shared<T> {
     /// Whether nothing is to be written here, and nothing has ended or gone wrong: the usual case, found out at once.
     pub(crate) fn only_reads(&self) -> bool {
         let state = self.state.borrow();
-        let is_well = self.deadline.get().is_none() && !self.polling.get() && !self.spill_failed.get();
+        let is_well = !self.is_closing.get() && !self.polling.get() && !self.spill_failed.get();
         is_well && state.input == Input::Open && (self.corked.get() > 0 || !state.has_output())
     }
 
@@ -510,7 +538,7 @@ impl<T> Shared<T> {
         let state = self.state.borrow();
         match state.input {
             Input::Open => None,
-            Input::Over => state.cause.as_ref().map(Error::duplicate),
+            Input::Over => state.cause.as_deref().map(Error::duplicate),
         }
     }
 
@@ -518,7 +546,7 @@ impl<T> Shared<T> {
     pub(crate) fn broken(&self) -> Option<Error> {
         let state = self.state.borrow();
         match state.output {
-            Output::Broken => state.cause.as_ref().map(Error::duplicate),
+            Output::Broken => state.cause.as_deref().map(Error::duplicate),
             Output::Open | Output::Shut => None,
         }
     }
@@ -535,17 +563,18 @@ impl<T> Shared<T> {
 }
 
 impl State {
+    #[inline]
     fn has_output(&self) -> bool {
         self.output == Output::Open && (!self.outbound.is_empty() || self.unflushed)
     }
 
     fn end_input(&mut self, cause: Error) {
         self.input = Input::Over;
-        self.cause.get_or_insert(cause);
+        self.cause.get_or_insert_with(|| Box::new(cause));
     }
 
     fn send_error(&self) -> Option<Error> {
-        match &self.cause {
+        match self.cause.as_deref() {
             // The peer has stopped sending; it may still be listening.
             Some(Error::EndOfStream { .. }) if self.output == Output::Open && self.outbound.is_open() => None,
             Some(cause) => Some(cause.duplicate()),
@@ -651,7 +680,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             let Some(batch) = taken else { break };
             let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
             let is_empty = {
-                let outbound = &mut self.state.borrow_mut().outbound;
+                let outbound: &mut Outbound = &mut self.state.borrow_mut().outbound;
                 outbound.put_back(batch, count);
                 outbound.is_empty()
             };
@@ -702,7 +731,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// Whether the closing handshake has begun, so that its deadline has to be watched.
     pub(crate) const fn is_closing(&self) -> bool {
-        self.deadline.get().is_some()
+        self.is_closing.get()
     }
 
     // --- what the receiver puts in -----------------------------------------------------------------------------
@@ -805,11 +834,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn poll_send(
         &self,
         cx: &Context<'_>,
-        message: Message<'_>,
+        kind: MessageKind,
+        payload: &[u8],
         compress: Compress,
         stage: &mut SendStage,
+        written: &mut usize,
     ) -> Poll<Result<(), Error>> {
-        let (kind, payload) = (message.kind(), message.as_bytes());
         loop {
             match stage {
                 SendStage::Waiting if self.accepts(compress, kind, payload) => *stage = SendStage::Accepted,
@@ -823,7 +853,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                         *stage = SendStage::Accepted;
                     }
                 }
-                SendStage::Direct { written } => {
+                SendStage::Direct => {
                     self.unpark(Slot::Sender);
                     let result = std::task::ready!(self.poll_direct(cx, payload, written));
                     // What was queued behind it, and the flush, as after any message.
@@ -845,6 +875,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     fn accepts(&self, compress: Compress, kind: MessageKind, payload: &[u8]) -> bool {
         let mut state = self.state.borrow_mut();
         let State { outbound, cause, .. } = &mut *state;
+        let outbound: &mut Outbound = outbound;
         let is_well = cause.is_none() && !self.polling.get() && !self.spill_failed.get();
         let accepts = is_well
             && payload.len() < DIRECT
@@ -897,7 +928,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let mut state = self.state.borrow_mut();
         if !is_stuck {
             state.outbound.begin_direct(kind, payload.len());
-            return Poll::Ready(Ok(SendStage::Direct { written: 0 }));
+            return Poll::Ready(Ok(SendStage::Direct));
         }
         if payload.len() <= self.max_message && state.outbound.has_room() {
             state.outbound.push_uncompressed(kind, payload);
@@ -959,13 +990,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     fn direct_error(&self) -> Option<Error> {
         self.check_poison();
         let state = self.state.borrow();
-        let over = match state.cause {
+        let over = match state.cause.as_deref() {
             None | Some(Error::Closed(_) | Error::EndOfStream { .. }) => state.output != Output::Open,
             Some(_) => true,
         };
         // `close_now` may have ended it, between two of its fragments or at the end of one.
         if over || !state.outbound.is_direct() {
-            Some(state.cause.as_ref().map_or(Error::Closing, Error::duplicate))
+            Some(state.cause.as_deref().map_or(Error::Closing, Error::duplicate))
         } else {
             None
         }
@@ -1037,7 +1068,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// waits for the client to do the same; a client lets the server go first (section 7.1.1). What is still unread is thrown
     /// away, for a socket dropped with unread input takes our Close with it.
     fn poll_shut_down(&self, slot: Slot, cx: &Context<'_>) -> Poll<()> {
-        let is_clean = matches!(self.state.borrow().cause, Some(Error::Closed(_)));
+        let is_clean = matches!(self.state.borrow().cause.as_deref(), Some(Error::Closed(_)));
         let server_goes_first = self.role == Role::Client && is_clean;
         if !server_goes_first && self.poll_shut().is_pending() {
             return self.park(slot);
@@ -1050,12 +1081,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 Poll::Ready(Ok(count)) => {
                     scratch.filled(count);
                     budget.spend(count);
-                    let drained = {
-                        let mut state = self.state.borrow_mut();
-                        state.drained = state.drained.saturating_add(count);
-                        state.drained
-                    };
-                    if drained <= self.max_message {
+                    let count = u32::try_from(count).unwrap_or(u32::MAX);
+                    self.drained.update(|drained| drained.saturating_add(count));
+                    let is_full = self.drained.get() == u32::MAX;
+                    if !is_full && usize::try_from(self.drained.get()).is_ok_and(|it| it <= self.max_message)
+                    {
                         continue;
                     }
                 }
@@ -1099,7 +1129,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// How the closing handshake went.
     fn verdict(&self) -> Result<(), Error> {
-        match self.state.borrow().cause.as_ref() {
+        match self.state.borrow().cause.as_deref() {
             None | Some(Error::Closed(_)) => Ok(()),
             Some(cause) => Err(cause.duplicate()),
         }

@@ -171,17 +171,37 @@ impl Inbound {
     ///
     /// See [`Inbound`].
     #[must_use]
-    pub fn new(role: Role, limits: Limits) -> Self {
+    pub const fn new(role: Role, limits: Limits) -> Self {
         Self {
             role,
             limits,
-            stage: Stage::Header(PartialHeader::default()),
+            stage: Stage::Header(PartialHeader { bytes: [0; FrameHeader::MAX_LEN], len: 0 }),
             assembly: None,
             message: Vec::new(),
             control: Vec::new(),
             shown: Shown::Nothing,
             inflater: None,
         }
+    }
+
+    /// Whether it stands between two messages and holds nothing, so that any other is as good.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.stage, Stage::Header(PartialHeader { len: 0, .. }))
+            && self.assembly.is_none()
+            && self.message.is_empty()
+            && self.shown == Shown::Nothing
+            && self.inflater.is_none()
+    }
+
+    /// What tells one at rest from another.
+    pub(crate) const fn terms(&self) -> (Role, Limits) {
+        (self.role, self.limits)
+    }
+
+    /// Makes one at rest that of another connection.
+    pub(crate) const fn take_on(&mut self, role: Role, limits: Limits) {
+        self.role = role;
+        self.limits = limits;
     }
 
     /// Takes compressed messages, if that was agreed on.

@@ -447,7 +447,7 @@ impl Outbound {
     ///
     /// See [`Outbound`].
     #[must_use]
-    pub fn server() -> Self {
+    pub const fn server() -> Self {
         Self::new(None)
     }
 
@@ -476,7 +476,7 @@ impl Outbound {
         Self::new(Some(keys))
     }
 
-    fn new(keys: Option<Box<dyn MaskingKeys>>) -> Self {
+    const fn new(keys: Option<Box<dyn MaskingKeys>>) -> Self {
         Self {
             keys,
             fragment: 64 << 10,
@@ -515,9 +515,24 @@ impl Outbound {
     /// ```
     #[must_use]
     pub const fn with_sizes(mut self, fragment: usize, mark: usize) -> Self {
+        self.set_sizes(fragment, mark);
+        self
+    }
+
+    pub(crate) const fn set_sizes(&mut self, fragment: usize, mark: usize) {
         self.fragment = if fragment == 0 { 1 } else { fragment };
         self.mark = mark;
-        self
+    }
+
+    /// Whether it is as a new one of a server is: nothing queued, nothing begun, nothing that a later message depends on.
+    pub(crate) const fn is_at_rest(&self) -> bool {
+        self.is_empty()
+            && matches!(
+                (&self.closing, self.lent, self.place),
+                (Closing::Open, Lent::Nothing, Place::Boundary)
+            )
+            && self.keys.is_none()
+            && self.deflater.is_none()
     }
 
     /// Whether a message may still be sent: not after our Close.

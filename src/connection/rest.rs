@@ -1,0 +1,138 @@
+//! What a connection has only while there is something in it.
+//!
+//! The reading side of a connection that waits between two messages, and the sending side of one that has nothing to send, say nothing
+//! but that. They go to the thread meanwhile, for whichever connection is next, like the buffers: ten thousand idle connections do not
+//! hold them, and nothing is allocated when one wakes. What cannot be made anew from a few words (a Close that was sent, a context of
+//! compression, masking keys, the peer's pulse) stays where it is.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+use std::thread::LocalKey;
+
+use crate::protocol::Outbound;
+
+/// Of each kind, as many as a thread keeps (some 60 KB of them): a room's, say, in which all are told something at once.
+const KEPT: usize = 256;
+
+/// Something that need not be there while it is at rest.
+pub(crate) trait Rests: Sized + 'static {
+    /// What tells one at rest from another.
+    type Terms: Copy;
+
+    /// For who looks at one that is not there.
+    const AT_REST: &'static Self;
+
+    fn new(terms: Self::Terms) -> Self;
+
+    /// Makes one at rest that of another connection.
+    fn take_on(&mut self, terms: Self::Terms);
+
+    fn is_at_rest(&self) -> bool;
+
+    /// Those of this thread that are nobody's.
+    fn spare() -> &'static Spare<Self>;
+}
+
+pub(crate) type Spare<V> = LocalKey<Boxes<V>>;
+pub(crate) type Boxes<V> = RefCell<Vec<Box<V>>>;
+
+/// One of those, or the words to make it from.
+pub(crate) struct Resting<V: Rests> {
+    present: Option<Box<V>>,
+    terms: V::Terms,
+}
+
+impl<V: Rests> Resting<V> {
+    pub(crate) fn new(present: V, terms: V::Terms) -> Self {
+        // In a place of the thread's, or each new connection would leave it one more.
+        let mut place = wake(terms);
+        *place = present;
+        Self { present: Some(place), terms }
+    }
+
+    // Not methods, for what is inside has methods of its own.
+
+    /// Takes it away; another takes its place when it is needed.
+    pub(crate) fn take(this: &mut Self) -> Box<V> {
+        this.present.take().unwrap_or_else(|| wake(this.terms))
+    }
+
+    /// Gives it back to the thread, if it is at rest.
+    pub(crate) fn rest(this: &mut Self) {
+        if let Some(present) = this.present.take_if(|present| present.is_at_rest()) {
+            lay(present);
+        }
+    }
+}
+
+impl<V: Rests> Deref for Resting<V> {
+    type Target = V;
+
+    #[inline]
+    fn deref(&self) -> &V {
+        self.present.as_deref().unwrap_or(V::AT_REST)
+    }
+}
+
+impl<V: Rests> DerefMut for Resting<V> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut V {
+        self.present.get_or_insert_with(|| wake(self.terms))
+    }
+}
+
+/// One of the thread's. (Inlined where it is seldom called, it costs those who do not call it a tenth of a short message.)
+#[cold]
+#[inline(never)]
+fn wake<V: Rests>(terms: V::Terms) -> Box<V> {
+    // At the end of a thread, when its locals are gone, a connection may still be polled.
+    match V::spare().try_with(|spare| spare.borrow_mut().pop()) {
+        Ok(Some(mut one)) => {
+            one.take_on(terms);
+            one
+        }
+        _ => Box::new(V::new(terms)),
+    }
+}
+
+#[inline(never)]
+fn lay<V: Rests>(one: Box<V>) {
+    let _ended = V::spare().try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < KEPT {
+            spare.push(one);
+        }
+    });
+}
+
+/// The sizes of an [`Outbound`].
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) fragment: usize,
+    pub(crate) mark: usize,
+}
+
+impl Rests for Outbound {
+    type Terms = Sizes;
+
+    const AT_REST: &'static Self = &Self::server();
+
+    fn new(Sizes { fragment, mark }: Sizes) -> Self {
+        Self::server().with_sizes(fragment, mark)
+    }
+
+    fn take_on(&mut self, Sizes { fragment, mark }: Sizes) {
+        self.set_sizes(fragment, mark);
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.is_at_rest()
+    }
+
+    fn spare() -> &'static Spare<Self> {
+        thread_local! {
+            static SPARE: Boxes<Outbound> = const { RefCell::new(Vec::new()) };
+        }
+        &SPARE
+    }
+}
