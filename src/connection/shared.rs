@@ -150,6 +150,13 @@ enum Output {
     Broken,
 }
 
+/// What waits to be written after a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Something,
+}
+
 /// Why there are no more bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadEnd {
@@ -554,6 +561,10 @@ impl State {
         }
     }
 
+    fn left(&self) -> Left {
+        if self.outbound.is_empty() { Left::Nothing } else { Left::Something }
+    }
+
     fn take_batch(&mut self, is_bare_socket: bool) -> Option<Batch> {
         if self.output != Output::Open {
             return None;
@@ -572,6 +583,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     ///
     /// `Interrupted` is tried again, then left for later. A stream that is busy, because it is being polled further up
     /// the stack or somebody holds on to `get_ref`, is tried again too. One that has panicked ends the connection.
+    #[inline]
     fn poll_stream<R>(
         &self,
         mut poll: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
@@ -589,19 +601,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         }
         let mut cx = Context::from_waker(self.hub.waker());
-        let mut result = Poll::Pending;
-        let mut interruptions = 0..INTERRUPTIONS;
-        while interruptions.next().is_some() {
-            result = poll(Pin::new(&mut *stream), &mut cx);
-            if !matches!(&result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted) {
-                break;
+        let mut interruptions = 0_usize;
+        let result = loop {
+            match poll(Pin::new(&mut *stream), &mut cx) {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                    interruptions = interruptions.saturating_add(1);
+                    if interruptions == INTERRUPTIONS {
+                        break Poll::Pending;
+                    }
+                }
+                result => break result,
             }
-            result = Poll::Pending;
-        }
-        let gave_up = interruptions.is_empty() && result.is_pending();
+        };
         drop(guard);
         self.polling.set(false);
-        if gave_up {
+        if interruptions == INTERRUPTIONS {
             self.hub.wake_all();
         }
         result
@@ -644,30 +658,60 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn drive(&self, me: Option<Slot>) {
         let mut progress = false;
         loop {
-            // Left where it is while it is written: moving it the moment it is made costs a tenth of a short message.
-            let taken = self.state.borrow_mut().take_batch(self.is_bare_socket());
-            let Some(batch) = &taken else { break };
-            let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, batch));
-            let Some(batch) = taken else { break };
-            let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
-            let is_empty = {
-                let outbound = &mut self.state.borrow_mut().outbound;
-                outbound.put_back(batch, count);
-                outbound.is_empty()
+            let written = match self.take_frames() {
+                Some(frames) => self.write_frames(frames),
+                None => match self.write_batch() {
+                    Some(written) => written,
+                    None => break,
+                },
             };
             match written {
-                Poll::Ready(Ok(_)) => progress = true,
+                Poll::Ready(Ok(Left::Nothing)) => {
+                    progress = true;
+                    break;
+                }
+                Poll::Ready(Ok(Left::Something)) => progress = true,
                 Poll::Ready(Err(error)) => return self.write_failed(error),
                 Poll::Pending => break,
-            }
-            if is_empty {
-                break;
             }
         }
         progress |= self.flush();
         if progress {
             self.wrote(me);
         }
+    }
+
+    fn take_frames(&self) -> Option<Vec<u8>> {
+        let mut state = self.state.borrow_mut();
+        if state.output == Output::Open { state.outbound.take_frames() } else { None }
+    }
+
+    /// Writes what was taken from the outbox, and puts back what is left of it.
+    #[inline]
+    fn write_frames(&self, frames: Vec<u8>) -> Poll<io::Result<Left>> {
+        let len = frames.len();
+        let written = self.poll_stream(|stream, cx| {
+            stream.poll_write(cx, &frames).map(|result| checked_write(result?, len))
+        });
+        let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+        let mut state = self.state.borrow_mut();
+        // A socket holds nothing back.
+        state.unflushed |= !self.is_bare_socket();
+        state.outbound.put_back_frames(frames, count);
+        written.map_ok(|_| state.left())
+    }
+
+    /// The same of whatever else waits; `None` if nothing does.
+    #[inline(never)]
+    fn write_batch(&self) -> Option<Poll<io::Result<Left>>> {
+        // Left where it is while it is written: moving it the moment it is made costs a tenth of a short message.
+        let taken = self.state.borrow_mut().take_batch(self.is_bare_socket());
+        let batch = taken.as_ref()?;
+        let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, batch));
+        let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+        let mut state = self.state.borrow_mut();
+        state.outbound.put_back(taken?, count);
+        Some(written.map_ok(|_| state.left()))
     }
 
     /// Flushes if nothing waits and there is something to flush. Tells whether that succeeded.

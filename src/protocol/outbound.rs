@@ -163,6 +163,11 @@ impl Head {
         Self { opcode, fin: true, rsv1: false }
     }
 
+    /// With the bits beside the opcode.
+    const fn first_byte(self) -> u8 {
+        self.opcode.first_byte(self.fin, self.rsv1)
+    }
+
     fn header(self, mask: Option<[u8; 4]>, len: usize) -> FrameHeader {
         let Self { opcode, fin, rsv1 } = self;
         let payload_len = u64::try_from(len).unwrap_or(u64::MAX);
@@ -629,11 +634,22 @@ impl Outbound {
         self.deflater.as_ref().is_some_and(|deflater| deflater.wants(len))
     }
 
+    #[inline]
     fn fragments(&mut self, kind: MessageKind, compressed: bool, payload: &[u8]) {
         if !self.is_open() {
             return;
         }
-        let mut head = Head { opcode: kind.opcode(), fin: false, rsv1: compressed };
+        let head = Head { opcode: kind.opcode(), fin: true, rsv1: compressed };
+        if payload.len() <= self.fragment {
+            self.append(head, payload);
+        } else {
+            self.several_fragments(head, payload);
+        }
+    }
+
+    #[cold]
+    fn several_fragments(&mut self, head: Head, payload: &[u8]) {
+        let mut head = Head { fin: false, ..head };
         let mut rest = payload;
         while let Some((piece, after)) =
             rest.split_at_checked(self.fragment).filter(|(_, after)| !after.is_empty())
@@ -854,6 +870,32 @@ impl Outbound {
         Some(Batch::of(Chunk::Frames { bytes: std::mem::take(&mut self.tail), at: 0 }))
     }
 
+    /// The bytes to be written next, if they are one buffer of whole frames: the usual case, without the places that a [`Batch`] has.
+    /// To be [put back](Self::put_back_frames) in the same way.
+    #[inline]
+    pub(crate) fn take_frames(&mut self) -> Option<Vec<u8>> {
+        let is_usual = !self.tail.is_empty()
+            && self.ready.is_empty()
+            && self.lent == Lent::Nothing
+            && self.pong.is_none()
+            && self.direct.is_none();
+        is_usual.then(|| {
+            self.lent = Lent::Batch;
+            std::mem::take(&mut self.tail)
+        })
+    }
+
+    /// Takes back what [`take_frames`](Self::take_frames) handed out, of which `written` bytes have gone.
+    #[inline]
+    pub(crate) fn put_back_frames(&mut self, frames: Vec<u8>, written: usize) {
+        if written < frames.len() {
+            return self.put_back(Batch::of(Chunk::Frames { bytes: frames, at: 0 }), written);
+        }
+        self.lent = Lent::Nothing;
+        self.queued = self.queued.saturating_sub(written);
+        spare::give(frames);
+    }
+
     /// Takes back what [`take`](Self::take) handed out, of which `written` bytes have gone.
     ///
     /// # Examples
@@ -867,6 +909,7 @@ impl Outbound {
     /// outbound.put_back(batch, 4); // the stream took four bytes
     /// assert_eq!(outbound.take().expect("the rest").first(), b"llo");
     /// ```
+    #[inline(never)]
     pub fn put_back(&mut self, batch: Batch, written: usize) {
         let lent = std::mem::replace(&mut self.lent, Lent::Nothing);
         let Batch { first, mut more } = batch;
@@ -929,6 +972,7 @@ impl Outbound {
     }
 
     /// Sees to it that the chunk that is being filled has a buffer.
+    #[inline]
     fn fill_tail(&mut self) {
         if self.tail.capacity() == 0 {
             self.tail = spare::take();
@@ -936,6 +980,7 @@ impl Outbound {
     }
 
     /// Encodes one frame at the end of the outbox.
+    #[inline]
     fn append(&mut self, head: Head, payload: &[u8]) {
         self.fill_tail();
         let before = self.tail.len();
@@ -954,8 +999,20 @@ fn total(chunks: &VecDeque<Chunk>) -> usize {
     chunks.iter().fold(0, |sum, chunk| sum.saturating_add(chunk.unwritten().len()))
 }
 
+#[inline]
 fn encode(head: Head, payload: &[u8], keys: Option<&mut (dyn MaskingKeys + 'static)>, to: &mut Vec<u8>) {
-    let key = keys.map(MaskingKeys::next_key);
+    match (keys, u8::try_from(payload.len())) {
+        // The usual case: two bytes, and the payload as it is.
+        (None, Ok(len)) if usize::from(len) <= MAX_CONTROL => {
+            to.reserve(payload.len().saturating_add(2));
+            to.extend_from_slice(&[head.first_byte(), len]);
+            to.extend_from_slice(payload);
+        }
+        (keys, _) => encode_long(head, payload, keys.map(MaskingKeys::next_key), to),
+    }
+}
+
+fn encode_long(head: Head, payload: &[u8], key: Option<[u8; 4]>, to: &mut Vec<u8>) {
     let header = head.header(key, payload.len()).encode();
     to.reserve(header.as_slice().len().saturating_add(payload.len()));
     to.extend_from_slice(header.as_slice());
