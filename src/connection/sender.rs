@@ -643,8 +643,15 @@ impl<T> SendFuture<'_, T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Future for SendFuture<'_, T> {
     type Output = Result<(), Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { sender, message, compress, stage } = &mut *self;
+        if *stage == SendStage::Waiting
+            && let Some(result) = sender.shared.send_at_once(*message, *compress)
+        {
+            *stage = SendStage::Done;
+            return Poll::Ready(result);
+        }
         sender.shared.poll_send(cx, *message, *compress, stage)
     }
 }

@@ -26,7 +26,7 @@ use super::scratch::Scratch;
 use super::{Config, Error, Message, QueueError, Sleep, Timer};
 use crate::protocol::{
     Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role,
-    Unsent,
+    ShortFrame, Unsent,
 };
 
 /// What a runtime knows of a stream that is a bare socket: nothing is held back by it, and its two directions have nothing to do with
@@ -724,6 +724,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 return false;
             }
         }
+        self.flush_now()
+    }
+
+    #[inline]
+    fn flush_now(&self) -> bool {
         match self.poll_stream(AsyncWrite::poll_flush) {
             Poll::Pending => return false,
             Poll::Ready(Ok(())) => self.state.borrow_mut().unflushed = false,
@@ -843,6 +848,69 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             return self.park(Slot::Sender);
         }
         Poll::Ready(self.broken().map_or(Ok(()), Err))
+    }
+
+    /// Sends a short message if nothing is in its way: the usual case, found out at once. What is not usual is left to
+    /// [`poll_send`](Self::poll_send), by `None`.
+    #[inline]
+    pub(crate) fn send_at_once(&self, message: Message<'_>, compress: Compress) -> Option<Result<(), Error>> {
+        let (kind, payload) = (message.kind(), message.as_bytes());
+        if self.corked.get() > 0 {
+            return self.accepts(compress, kind, payload).then_some(Ok(()));
+        }
+        if self.polling.get() || self.spill_failed.get() || self.receiver_dropped.get() {
+            return None;
+        }
+        let mut frame = ShortFrame::new();
+        let len = {
+            let mut state = self.state.borrow_mut();
+            if state.cause.is_some() || state.output != Output::Open {
+                return None;
+            }
+            state.outbound.take_short(kind, payload, &mut frame)?
+        };
+        let frame = frame.get(len);
+        let written = self.poll_stream(|stream, cx| stream.poll_write(cx, frame));
+        if !matches!(&written, Poll::Ready(Ok(count)) if *count == frame.len()) {
+            return Some(self.short_is_stuck(frame, written));
+        }
+        let left = {
+            let mut state = self.state.borrow_mut();
+            state.outbound.short_is_written(frame.len());
+            // A socket holds nothing back.
+            state.unflushed |= !self.is_bare_socket();
+            state.left()
+        };
+        match left {
+            Left::Nothing if self.is_bare_socket() => {}
+            Left::Nothing => {
+                self.flush_now();
+            }
+            // The stream queued something meanwhile.
+            Left::Something => self.drive(Some(Slot::Sender)),
+        }
+        self.wrote(Some(Slot::Sender));
+        Some(Ok(()))
+    }
+
+    /// The stream did not take all of a short message: the rest goes through the outbox.
+    #[cold]
+    fn short_is_stuck(&self, frame: &[u8], written: Poll<io::Result<usize>>) -> Result<(), Error> {
+        let written = written.map(|result| checked_write(result?, frame.len()));
+        {
+            let mut state = self.state.borrow_mut();
+            state.unflushed |= !self.is_bare_socket();
+            state.outbound.put_back_short(frame, if let Poll::Ready(Ok(count)) = written { count } else { 0 });
+        }
+        match written {
+            Poll::Ready(Ok(_)) => {
+                self.drive(Some(Slot::Sender));
+                self.wrote(Some(Slot::Sender));
+            }
+            Poll::Ready(Err(error)) => self.write_failed(error),
+            Poll::Pending => {}
+        }
+        self.broken().map_or(Ok(()), Err)
     }
 
     /// Sends a message: into the outbox and on, or straight from where it lies.

@@ -175,6 +175,45 @@ impl Head {
     }
 }
 
+/// A frame of a short payload, on its way from where it was encoded.
+pub(crate) struct ShortFrame([u8; MAX_CONTROL + 6]);
+
+impl ShortFrame {
+    pub(crate) const fn new() -> Self {
+        Self([0; MAX_CONTROL + 6])
+    }
+
+    /// Encodes into it, and returns the length, if the payload is short.
+    #[inline]
+    fn encode(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+        keys: Option<&mut (dyn MaskingKeys + 'static)>,
+    ) -> Option<usize> {
+        let short = u8::try_from(payload.len()).ok().filter(|len| usize::from(*len) <= MAX_CONTROL)?;
+        let Some(keys) = keys else {
+            let (header, rest) = self.0.split_first_chunk_mut::<2>()?;
+            *header = [head.first_byte(), short];
+            rest.get_mut(..payload.len())?.copy_from_slice(payload);
+            return payload.len().checked_add(2);
+        };
+        let key = keys.next_key();
+        let (header, rest) = self.0.split_first_chunk_mut::<6>()?;
+        let [a, b, c, d] = key;
+        *header = [head.first_byte(), short | 0x80, a, b, c, d];
+        let place = rest.get_mut(..payload.len())?;
+        place.copy_from_slice(payload);
+        Mask::new(key).apply(place);
+        payload.len().checked_add(6)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, len: usize) -> &[u8] {
+        self.0.get(..len).unwrap_or_default()
+    }
+}
+
 /// The sending side of a connection.
 ///
 /// # Examples
@@ -883,6 +922,41 @@ impl Outbound {
             self.lent = Lent::Batch;
             std::mem::take(&mut self.tail)
         })
+    }
+
+    /// Encodes a short message as if it had gone through the outbox and been taken out of it, if nothing is before it. Returns the
+    /// length of the frame, which has to be [put back](Self::put_back_short).
+    #[inline]
+    pub(crate) fn take_short(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        frame: &mut ShortFrame,
+    ) -> Option<usize> {
+        let is_idle = self.queued == 0
+            && self.lent == Lent::Nothing
+            && self.pong.is_none()
+            && self.direct.is_none()
+            && self.is_open();
+        if !is_idle || payload.len() > self.fragment || self.compresses(payload.len()) {
+            return None;
+        }
+        let len = frame.encode(Head::whole(kind.opcode()), payload, self.keys.as_deref_mut())?;
+        self.lent = Lent::Batch;
+        self.queued = len;
+        Some(len)
+    }
+
+    /// Takes back what [`take_short`](Self::take_short) handed out; all of it has been written.
+    #[inline]
+    pub(crate) fn short_is_written(&mut self, len: usize) {
+        self.lent = Lent::Nothing;
+        self.queued = self.queued.saturating_sub(len);
+    }
+
+    /// Takes back what [`take_short`](Self::take_short) handed out, of which only `written` bytes have gone.
+    pub(crate) fn put_back_short(&mut self, frame: &[u8], written: usize) {
+        self.put_back(Batch::of(Chunk::Frames { bytes: frame.to_vec(), at: 0 }), written);
     }
 
     /// Takes back what [`take_frames`](Self::take_frames) handed out, of which `written` bytes have gone.
