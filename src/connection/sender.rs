@@ -646,11 +646,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for SendFuture<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { sender, message, compress, stage } = &mut *self;
-        if *stage == SendStage::Waiting
-            && let Some(result) = sender.shared.send_at_once(*message, *compress)
-        {
-            *stage = SendStage::Done;
-            return Poll::Ready(result);
+        if *stage == SendStage::Waiting {
+            *stage = sender.shared.send_at_once(*message, *compress);
+            if *stage == SendStage::Done {
+                return Poll::Ready(Ok(()));
+            }
         }
         sender.shared.poll_send(cx, *message, *compress, stage)
     }

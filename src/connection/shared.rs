@@ -583,7 +583,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     ///
     /// `Interrupted` is tried again, then left for later. A stream that is busy, because it is being polled further up
     /// the stack or somebody holds on to `get_ref`, is tried again too. One that has panicked ends the connection.
-    #[inline]
+    #[inline(always)]
     fn poll_stream<R>(
         &self,
         mut poll: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
@@ -593,32 +593,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             return Poll::Pending;
         };
         let Some(stream) = guard.as_mut() else {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            return not_connected();
         };
         if self.polling.replace(true) {
             drop(guard);
             self.check_poison();
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            return not_connected();
         }
         let mut cx = Context::from_waker(self.hub.waker());
-        let mut interruptions = 0_usize;
-        let result = loop {
-            match poll(Pin::new(&mut *stream), &mut cx) {
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                    interruptions = interruptions.saturating_add(1);
-                    if interruptions == INTERRUPTIONS {
-                        break Poll::Pending;
-                    }
-                }
-                result => break result,
+        let result = match poll(Pin::new(&mut *stream), &mut cx) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                poll_again(stream, &mut cx, poll)
             }
+            result => Some(result),
         };
         drop(guard);
         self.polling.set(false);
-        if interruptions == INTERRUPTIONS {
+        result.unwrap_or_else(|| {
             self.hub.wake_all();
-        }
-        result
+            Poll::Pending
+        })
     }
 
     /// Asks the stream for bytes; there is at least one if it has any.
@@ -724,11 +718,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 return false;
             }
         }
-        self.flush_now()
-    }
-
-    #[inline]
-    fn flush_now(&self) -> bool {
         match self.poll_stream(AsyncWrite::poll_flush) {
             Poll::Pending => return false,
             Poll::Ready(Ok(())) => self.state.borrow_mut().unflushed = false,
@@ -850,70 +839,74 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         Poll::Ready(self.broken().map_or(Ok(()), Err))
     }
 
-    /// Sends a short message if nothing is in its way: the usual case, found out at once. What is not usual is left to
-    /// [`poll_send`](Self::poll_send), by `None`.
+    /// Sends a message if it is short and nothing is in its way: the usual case, found out at once. Returns how far that went, for
+    /// [`poll_send`](Self::poll_send) to go on with.
     #[inline]
-    pub(crate) fn send_at_once(&self, message: Message<'_>, compress: Compress) -> Option<Result<(), Error>> {
+    pub(crate) fn send_at_once(&self, message: Message<'_>, compress: Compress) -> SendStage {
         let (kind, payload) = (message.kind(), message.as_bytes());
         if self.corked.get() > 0 {
-            return self.accepts(compress, kind, payload).then_some(Ok(()));
+            return if self.accepts(compress, kind, payload) { SendStage::Done } else { SendStage::Waiting };
         }
         if self.polling.get() || self.spill_failed.get() || self.receiver_dropped.get() {
-            return None;
+            return SendStage::Waiting;
         }
         let mut frame = ShortFrame::new();
-        let len = {
+        let taken = {
             let mut state = self.state.borrow_mut();
-            if state.cause.is_some() || state.output != Output::Open {
-                return None;
-            }
-            state.outbound.take_short(kind, payload, &mut frame)?
+            let is_well = state.cause.is_none() && state.output == Output::Open && !state.unflushed;
+            if is_well { state.outbound.take_short(kind, payload, &mut frame) } else { None }
+        };
+        let Some(len) = taken else {
+            return SendStage::Waiting;
         };
         let frame = frame.get(len);
         let written = self.poll_stream(|stream, cx| stream.poll_write(cx, frame));
         if !matches!(&written, Poll::Ready(Ok(count)) if *count == frame.len()) {
-            return Some(self.short_is_stuck(frame, written));
+            return self.short_is_stuck(frame, written);
         }
         let left = {
             let mut state = self.state.borrow_mut();
             state.outbound.short_is_written(frame.len());
             // A socket holds nothing back.
-            state.unflushed |= !self.is_bare_socket();
+            state.unflushed = !self.is_bare_socket();
             state.left()
         };
-        match left {
-            Left::Nothing if self.is_bare_socket() => {}
-            Left::Nothing => {
-                self.flush_now();
+        if left == Left::Nothing && !self.is_bare_socket() {
+            match self.poll_stream(AsyncWrite::poll_flush) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.state.borrow_mut().unflushed = false,
+                Poll::Ready(Err(error)) => {
+                    self.write_failed(error);
+                    return SendStage::Accepted;
+                }
             }
-            // The stream queued something meanwhile.
-            Left::Something => self.drive(Some(Slot::Sender)),
         }
         self.wrote(Some(Slot::Sender));
-        Some(Ok(()))
+        // The stream may have queued something meanwhile.
+        if left == Left::Nothing { SendStage::Done } else { SendStage::Accepted }
     }
 
     /// The stream did not take all of a short message: the rest goes through the outbox.
     #[cold]
-    fn short_is_stuck(&self, frame: &[u8], written: Poll<io::Result<usize>>) -> Result<(), Error> {
+    fn short_is_stuck(&self, frame: &[u8], written: Poll<io::Result<usize>>) -> SendStage {
         let written = written.map(|result| checked_write(result?, frame.len()));
         {
             let mut state = self.state.borrow_mut();
-            state.unflushed |= !self.is_bare_socket();
-            state.outbound.put_back_short(frame, if let Poll::Ready(Ok(count)) = written { count } else { 0 });
+            state.unflushed = !self.is_bare_socket();
+            state
+                .outbound
+                .put_back_short(frame, if let Poll::Ready(Ok(count)) = written { count } else { 0 });
         }
         match written {
-            Poll::Ready(Ok(_)) => {
-                self.drive(Some(Slot::Sender));
-                self.wrote(Some(Slot::Sender));
-            }
+            Poll::Pending => return SendStage::Done,
+            Poll::Ready(Ok(_)) => self.wrote(Some(Slot::Sender)),
             Poll::Ready(Err(error)) => self.write_failed(error),
-            Poll::Pending => {}
         }
-        self.broken().map_or(Ok(()), Err)
+        SendStage::Accepted
     }
 
     /// Sends a message: into the outbox and on, or straight from where it lies.
+    #[inline(never)]
     pub(crate) fn poll_send(
         &self,
         cx: &Context<'_>,
@@ -1253,6 +1246,22 @@ impl<T> Shared<T> {
             self.hub.wake_slot(Slot::Scope);
         }
     }
+}
+
+/// Polls a stream that was interrupted; `None` if it is so again and again.
+#[cold]
+fn poll_again<T: Unpin, R>(
+    stream: &mut T,
+    cx: &mut Context<'_>,
+    mut poll: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+) -> Option<Poll<io::Result<R>>> {
+    let is_interrupted = |result: &Poll<io::Result<R>>| matches!(result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted);
+    (1..INTERRUPTIONS).map(|_| poll(Pin::new(&mut *stream), cx)).find(|result| !is_interrupted(result))
+}
+
+#[cold]
+fn not_connected<R>() -> Poll<io::Result<R>> {
+    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
 }
 
 /// A stream that claims to have moved more than it was given is broken.

@@ -108,7 +108,7 @@ const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV2_AND_3: u8 = 0x30;
 const OPCODE: u8 = 0x0F;
-const MASK: u8 = 0x80;
+pub(super) const MASK: u8 = 0x80;
 const LENGTH: u8 = 0x7F;
 /// The length field's two ways to say "see the bytes that follow".
 const LENGTH_16: u8 = 126;

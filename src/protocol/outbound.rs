@@ -16,7 +16,7 @@ use std::io::IoSlice;
 use std::rc::Rc;
 
 use super::deflate::{Deflate, Deflater, Variants};
-use super::header::MAX_CONTROL;
+use super::header::{MASK, MAX_CONTROL};
 use super::{CloseFrame, EncodedHeader, FrameHeader, Mask, MaskingKeys, MessageKind, OpCode, Role, spare};
 
 /// Frames up to this size are copied into the outbox even if they could be shared: a short copy costs less than
@@ -176,36 +176,31 @@ impl Head {
 }
 
 /// A frame of a short payload, on its way from where it was encoded.
-pub(crate) struct ShortFrame([u8; MAX_CONTROL + 6]);
+pub(crate) struct ShortFrame([u8; 6 + 128]);
 
 impl ShortFrame {
     pub(crate) const fn new() -> Self {
-        Self([0; MAX_CONTROL + 6])
+        Self([0; 6 + 128])
     }
 
-    /// Encodes into it, and returns the length, if the payload is short.
+    /// Encodes into it, and returns the length.
     #[inline]
-    fn encode(
-        &mut self,
-        head: Head,
-        payload: &[u8],
-        keys: Option<&mut (dyn MaskingKeys + 'static)>,
-    ) -> Option<usize> {
-        let short = u8::try_from(payload.len()).ok().filter(|len| usize::from(*len) <= MAX_CONTROL)?;
-        let Some(keys) = keys else {
-            let (header, rest) = self.0.split_first_chunk_mut::<2>()?;
-            *header = [head.first_byte(), short];
-            rest.get_mut(..payload.len())?.copy_from_slice(payload);
-            return payload.len().checked_add(2);
-        };
-        let key = keys.next_key();
+    fn encode(&mut self, head: Head, payload: &[u8]) -> Option<usize> {
+        let (header, rest) = self.0.split_first_chunk_mut::<2>()?;
+        *header = [head.first_byte(), u8::try_from(payload.len()).ok()?];
+        rest.get_mut(..payload.len())?.copy_from_slice(payload);
+        payload.len().checked_add(header.len())
+    }
+
+    /// The same with a masking key.
+    fn encode_masked(&mut self, head: Head, payload: &[u8], key: [u8; 4]) -> Option<usize> {
         let (header, rest) = self.0.split_first_chunk_mut::<6>()?;
         let [a, b, c, d] = key;
-        *header = [head.first_byte(), short | 0x80, a, b, c, d];
-        let place = rest.get_mut(..payload.len())?;
-        place.copy_from_slice(payload);
-        Mask::new(key).apply(place);
-        payload.len().checked_add(6)
+        *header = [head.first_byte(), MASK | u8::try_from(payload.len()).ok()?, a, b, c, d];
+        rest.get_mut(..payload.len())?.copy_from_slice(payload);
+        // All of it, without a look at the length: what is behind the payload is not sent.
+        Mask::new(key).apply(rest);
+        payload.len().checked_add(header.len())
     }
 
     #[inline]
@@ -646,7 +641,11 @@ impl Outbound {
         }
     }
 
+    #[inline]
     pub(crate) fn push_with(&mut self, compress: Compress, kind: MessageKind, payload: &[u8]) {
+        if self.is_short(payload) && self.is_open() {
+            return self.append(Head::whole(kind.opcode()), payload);
+        }
         match compress {
             Compress::IfAgreed => self.push(kind, payload),
             Compress::Never => self.push_uncompressed(kind, payload),
@@ -673,22 +672,17 @@ impl Outbound {
         self.deflater.as_ref().is_some_and(|deflater| deflater.wants(len))
     }
 
+    /// Whether a message goes out in one frame of a short payload, as it is.
     #[inline]
+    fn is_short(&self, payload: &[u8]) -> bool {
+        payload.len() <= MAX_CONTROL.min(self.fragment) && !self.compresses(payload.len())
+    }
+
     fn fragments(&mut self, kind: MessageKind, compressed: bool, payload: &[u8]) {
         if !self.is_open() {
             return;
         }
-        let head = Head { opcode: kind.opcode(), fin: true, rsv1: compressed };
-        if payload.len() <= self.fragment {
-            self.append(head, payload);
-        } else {
-            self.several_fragments(head, payload);
-        }
-    }
-
-    #[cold]
-    fn several_fragments(&mut self, head: Head, payload: &[u8]) {
-        let mut head = Head { fin: false, ..head };
+        let mut head = Head { opcode: kind.opcode(), fin: false, rsv1: compressed };
         let mut rest = payload;
         while let Some((piece, after)) =
             rest.split_at_checked(self.fragment).filter(|(_, after)| !after.is_empty())
@@ -926,7 +920,7 @@ impl Outbound {
 
     /// Encodes a short message as if it had gone through the outbox and been taken out of it, if nothing is before it. Returns the
     /// length of the frame, which has to be [put back](Self::put_back_short).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_short(
         &mut self,
         kind: MessageKind,
@@ -938,10 +932,14 @@ impl Outbound {
             && self.pong.is_none()
             && self.direct.is_none()
             && self.is_open();
-        if !is_idle || payload.len() > self.fragment || self.compresses(payload.len()) {
+        if !is_idle || !self.is_short(payload) {
             return None;
         }
-        let len = frame.encode(Head::whole(kind.opcode()), payload, self.keys.as_deref_mut())?;
+        let head = Head::whole(kind.opcode());
+        let len = match self.keys.as_deref_mut() {
+            None => frame.encode(head, payload),
+            Some(keys) => frame.encode_masked(head, payload, keys.next_key()),
+        }?;
         self.lent = Lent::Batch;
         self.queued = len;
         Some(len)
@@ -1073,20 +1071,22 @@ fn total(chunks: &VecDeque<Chunk>) -> usize {
     chunks.iter().fold(0, |sum, chunk| sum.saturating_add(chunk.unwritten().len()))
 }
 
-#[inline]
+#[inline(always)]
 fn encode(head: Head, payload: &[u8], keys: Option<&mut (dyn MaskingKeys + 'static)>, to: &mut Vec<u8>) {
-    match (keys, u8::try_from(payload.len())) {
+    match u8::try_from(payload.len()) {
         // The usual case: two bytes, and the payload as it is.
-        (None, Ok(len)) if usize::from(len) <= MAX_CONTROL => {
+        Ok(len) if keys.is_none() && usize::from(len) <= MAX_CONTROL => {
             to.reserve(payload.len().saturating_add(2));
             to.extend_from_slice(&[head.first_byte(), len]);
             to.extend_from_slice(payload);
         }
-        (keys, _) => encode_long(head, payload, keys.map(MaskingKeys::next_key), to),
+        _ => encode_any(head, payload, keys, to),
     }
 }
 
-fn encode_long(head: Head, payload: &[u8], key: Option<[u8; 4]>, to: &mut Vec<u8>) {
+#[inline(never)]
+fn encode_any(head: Head, payload: &[u8], keys: Option<&mut (dyn MaskingKeys + 'static)>, to: &mut Vec<u8>) {
+    let key = keys.map(MaskingKeys::next_key);
     let header = head.header(key, payload.len()).encode();
     to.reserve(header.as_slice().len().saturating_add(payload.len()));
     to.extend_from_slice(header.as_slice());
