@@ -954,7 +954,9 @@ impl Outbound {
 
     /// Takes back what [`take_short`](Self::take_short) handed out, of which only `written` bytes have gone.
     pub(crate) fn put_back_short(&mut self, frame: &[u8], written: usize) {
-        self.put_back(Batch::of(Chunk::Frames { bytes: frame.to_vec(), at: 0 }), written);
+        let mut bytes = spare::take();
+        bytes.extend_from_slice(frame);
+        self.put_back(Batch::of(Chunk::Frames { bytes, at: 0 }), written);
     }
 
     /// Takes back what [`take_frames`](Self::take_frames) handed out, of which `written` bytes have gone.
