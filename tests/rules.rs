@@ -712,6 +712,22 @@ fn without_a_receiver_a_send_waits_until_all_is_written() {
 }
 
 #[test]
+fn without_a_receiver_a_send_inside_a_cork_waits_until_all_is_written_too() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let cork = websocket.cork_handle();
+    let (mut sender, receiver) = websocket.split();
+    drop(receiver);
+    script.room.set(4);
+    let hand = Hand::new();
+    let mut work = pin!(cork.scope(sender.send("hello")));
+    assert!(hand.poll(work.as_mut()).is_pending());
+    script.give_room(100);
+    assert!(hand.wakes() > 0);
+    ready(hand.poll(work)).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x05hello");
+}
+
+#[test]
 fn without_a_receiver_close_reads_what_is_left_and_cuts_off_a_peer_that_never_ends() {
     let (script, websocket) = connect(Role::Server, Config::new().max_message(1000));
     let (mut sender, receiver) = websocket.split();

@@ -602,10 +602,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         }
         let mut cx = Context::from_waker(self.hub.waker());
         let result = match poll(Pin::new(&mut *stream), &mut cx) {
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                poll_again(stream, &mut cx, poll)
-            }
-            result => Some(result),
+            result if !is_interrupted(&result) => Some(result),
+            _ => poll_again(stream, &mut cx, poll),
         };
         drop(guard);
         self.polling.set(false);
@@ -844,11 +842,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     #[inline]
     pub(crate) fn send_at_once(&self, message: Message<'_>, compress: Compress) -> SendStage {
         let (kind, payload) = (message.kind(), message.as_bytes());
-        if self.corked.get() > 0 {
-            return if self.accepts(compress, kind, payload) { SendStage::Done } else { SendStage::Waiting };
-        }
         if self.polling.get() || self.spill_failed.get() || self.receiver_dropped.get() {
             return SendStage::Waiting;
+        }
+        if self.corked.get() > 0 {
+            return if self.accepts(compress, kind, payload) { SendStage::Done } else { SendStage::Waiting };
         }
         let mut frame = ShortFrame::new();
         let taken = {
@@ -890,12 +888,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     #[cold]
     fn short_is_stuck(&self, frame: &[u8], written: Poll<io::Result<usize>>) -> SendStage {
         let written = written.map(|result| checked_write(result?, frame.len()));
+        let count = if let Poll::Ready(Ok(count)) = written { count } else { 0 };
         {
             let mut state = self.state.borrow_mut();
             state.unflushed = !self.is_bare_socket();
-            state
-                .outbound
-                .put_back_short(frame, if let Poll::Ready(Ok(count)) = written { count } else { 0 });
+            state.outbound.put_back_short(frame, count);
         }
         match written {
             Poll::Pending => return SendStage::Done,
@@ -1248,6 +1245,10 @@ impl<T> Shared<T> {
     }
 }
 
+fn is_interrupted<R>(result: &Poll<io::Result<R>>) -> bool {
+    matches!(result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted)
+}
+
 /// Polls a stream that was interrupted; `None` if it is so again and again.
 #[cold]
 fn poll_again<T: Unpin, R>(
@@ -1255,7 +1256,6 @@ fn poll_again<T: Unpin, R>(
     cx: &mut Context<'_>,
     mut poll: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
 ) -> Option<Poll<io::Result<R>>> {
-    let is_interrupted = |result: &Poll<io::Result<R>>| matches!(result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted);
     (1..INTERRUPTIONS).map(|_| poll(Pin::new(&mut *stream), cx)).find(|result| !is_interrupted(result))
 }
 
