@@ -697,6 +697,26 @@ fn an_end_inside_a_message_is_told_from_one_between_messages() {
 }
 
 #[test]
+fn a_message_that_is_stuck_leaves_with_the_next_turn_of_the_receiver() {
+    for room in 0..9 {
+        let (script, websocket) = connect(Role::Server, Config::new());
+        let (mut sender, mut receiver) = websocket.split();
+        script.room.set(room);
+        let hand = Hand::new();
+        let mut receive = pin!(receiver.receive());
+        assert!(hand.poll(receive.as_mut()).is_pending());
+        ready(Hand::new().once(sender.send("hello"))).unwrap();
+        ready(Hand::new().once(sender.send("more"))).unwrap();
+        assert_eq!(sender.queued_bytes(), 13 - room);
+        hand.wakes();
+        script.give_room(100);
+        assert!(hand.wakes() > 0);
+        assert!(hand.poll(receive.as_mut()).is_pending());
+        assert_eq!(script.take_written(), b"\x81\x05hello\x81\x04more");
+    }
+}
+
+#[test]
 fn without_a_receiver_a_send_waits_until_all_is_written() {
     let (script, websocket) = connect(Role::Server, Config::new());
     let (mut sender, receiver) = websocket.split();
@@ -708,6 +728,22 @@ fn without_a_receiver_a_send_waits_until_all_is_written() {
     script.give_room(100);
     assert!(hand.wakes() > 0);
     ready(hand.poll(send)).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x05hello");
+}
+
+#[test]
+fn without_a_receiver_a_send_inside_a_cork_waits_until_all_is_written_too() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let cork = websocket.cork_handle();
+    let (mut sender, receiver) = websocket.split();
+    drop(receiver);
+    script.room.set(4);
+    let hand = Hand::new();
+    let mut work = pin!(cork.scope(sender.send("hello")));
+    assert!(hand.poll(work.as_mut()).is_pending());
+    script.give_room(100);
+    assert!(hand.wakes() > 0);
+    ready(hand.poll(work)).unwrap();
     assert_eq!(script.take_written(), b"\x81\x05hello");
 }
 

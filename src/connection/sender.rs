@@ -650,8 +650,15 @@ impl<T> SendFuture<'_, T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Future for SendFuture<'_, T> {
     type Output = Result<(), Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { sender, kind, payload, compress, stage, written } = &mut *self;
+        if *stage == SendStage::Waiting {
+            *stage = sender.shared.send_at_once(*kind, payload, *compress);
+            if *stage == SendStage::Done {
+                return Poll::Ready(Ok(()));
+            }
+        }
         sender.shared.poll_send(cx, *kind, payload, *compress, stage, written)
     }
 }

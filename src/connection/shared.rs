@@ -27,7 +27,7 @@ use super::scratch::Scratch;
 use super::{Config, Error, QueueError, Sleep, Timer};
 use crate::protocol::{
     Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role,
-    Unsent,
+    ShortFrame, Unsent,
 };
 
 /// What a runtime knows of a stream that is a bare socket: nothing is held back by it, and its two directions have nothing to do with
@@ -163,6 +163,13 @@ enum Output {
     Shut,
     /// Nothing can be written any more.
     Broken,
+}
+
+/// What waits to be written after a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Something,
 }
 
 /// Why there are no more bytes.
@@ -583,6 +590,10 @@ impl State {
         }
     }
 
+    fn left(&self) -> Left {
+        if self.outbound.is_empty() { Left::Nothing } else { Left::Something }
+    }
+
     fn take_batch(&mut self, is_bare_socket: bool) -> Option<Batch> {
         if self.output != Output::Open {
             return None;
@@ -601,6 +612,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     ///
     /// `Interrupted` is tried again, then left for later. A stream that is busy, because it is being polled further up
     /// the stack or somebody holds on to `get_ref`, is tried again too. One that has panicked ends the connection.
+    #[inline(always)]
     fn poll_stream<R>(
         &self,
         mut poll: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
@@ -610,30 +622,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             return Poll::Pending;
         };
         let Some(stream) = guard.as_mut() else {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            return not_connected();
         };
         if self.polling.replace(true) {
             drop(guard);
             self.check_poison();
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            return not_connected();
         }
         let mut cx = Context::from_waker(self.hub.waker());
-        let mut result = Poll::Pending;
-        let mut interruptions = 0..INTERRUPTIONS;
-        while interruptions.next().is_some() {
-            result = poll(Pin::new(&mut *stream), &mut cx);
-            if !matches!(&result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted) {
-                break;
-            }
-            result = Poll::Pending;
-        }
-        let gave_up = interruptions.is_empty() && result.is_pending();
+        let result = match poll(Pin::new(&mut *stream), &mut cx) {
+            result if !is_interrupted(&result) => Some(result),
+            _ => poll_again(stream, &mut cx, poll),
+        };
         drop(guard);
         self.polling.set(false);
-        if gave_up {
+        result.unwrap_or_else(|| {
             self.hub.wake_all();
-        }
-        result
+            Poll::Pending
+        })
     }
 
     /// Asks the stream for bytes; there is at least one if it has any.
@@ -673,30 +679,60 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn drive(&self, me: Option<Slot>) {
         let mut progress = false;
         loop {
-            // Left where it is while it is written: moving it the moment it is made costs a tenth of a short message.
-            let taken = self.state.borrow_mut().take_batch(self.is_bare_socket());
-            let Some(batch) = &taken else { break };
-            let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, batch));
-            let Some(batch) = taken else { break };
-            let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
-            let is_empty = {
-                let outbound: &mut Outbound = &mut self.state.borrow_mut().outbound;
-                outbound.put_back(batch, count);
-                outbound.is_empty()
+            let written = match self.take_frames() {
+                Some(frames) => self.write_frames(frames),
+                None => match self.write_batch() {
+                    Some(written) => written,
+                    None => break,
+                },
             };
             match written {
-                Poll::Ready(Ok(_)) => progress = true,
+                Poll::Ready(Ok(Left::Nothing)) => {
+                    progress = true;
+                    break;
+                }
+                Poll::Ready(Ok(Left::Something)) => progress = true,
                 Poll::Ready(Err(error)) => return self.write_failed(error),
                 Poll::Pending => break,
-            }
-            if is_empty {
-                break;
             }
         }
         progress |= self.flush();
         if progress {
             self.wrote(me);
         }
+    }
+
+    fn take_frames(&self) -> Option<Vec<u8>> {
+        let mut state = self.state.borrow_mut();
+        if state.output == Output::Open { state.outbound.take_frames() } else { None }
+    }
+
+    /// Writes what was taken from the outbox, and puts back what is left of it.
+    #[inline]
+    fn write_frames(&self, frames: Vec<u8>) -> Poll<io::Result<Left>> {
+        let len = frames.len();
+        let written = self.poll_stream(|stream, cx| {
+            stream.poll_write(cx, &frames).map(|result| checked_write(result?, len))
+        });
+        let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+        let mut state = self.state.borrow_mut();
+        // A socket holds nothing back.
+        state.unflushed |= !self.is_bare_socket();
+        state.outbound.put_back_frames(frames, count);
+        written.map_ok(|_| state.left())
+    }
+
+    /// The same of whatever else waits; `None` if nothing does.
+    #[inline(never)]
+    fn write_batch(&self) -> Option<Poll<io::Result<Left>>> {
+        // Left where it is while it is written: moving it the moment it is made costs a tenth of a short message.
+        let taken = self.state.borrow_mut().take_batch(self.is_bare_socket());
+        let batch = taken.as_ref()?;
+        let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, batch));
+        let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+        let mut state = self.state.borrow_mut();
+        state.outbound.put_back(taken?, count);
+        Some(written.map_ok(|_| state.left()))
     }
 
     /// Flushes if nothing waits and there is something to flush. Tells whether that succeeded.
@@ -830,7 +866,72 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         Poll::Ready(self.broken().map_or(Ok(()), Err))
     }
 
+    /// Sends a message if it is short and nothing is in its way: the usual case, found out at once. Returns how far that went, for
+    /// [`poll_send`](Self::poll_send) to go on with.
+    #[inline]
+    pub(crate) fn send_at_once(&self, kind: MessageKind, payload: &[u8], compress: Compress) -> SendStage {
+        if self.polling.get() || self.spill_failed.get() || self.receiver_dropped.get() {
+            return SendStage::Waiting;
+        }
+        if self.corked.get() > 0 {
+            return if self.accepts(compress, kind, payload) { SendStage::Done } else { SendStage::Waiting };
+        }
+        let mut frame = ShortFrame::new();
+        let taken = {
+            let mut state = self.state.borrow_mut();
+            let is_well = state.cause.is_none() && state.output == Output::Open && !state.unflushed;
+            if is_well { state.outbound.take_short(kind, payload, &mut frame) } else { None }
+        };
+        let Some(len) = taken else {
+            return SendStage::Waiting;
+        };
+        let frame = frame.get(len);
+        let written = self.poll_stream(|stream, cx| stream.poll_write(cx, frame));
+        if !matches!(&written, Poll::Ready(Ok(count)) if *count == frame.len()) {
+            return self.short_is_stuck(frame, written);
+        }
+        let left = {
+            let mut state = self.state.borrow_mut();
+            state.outbound.short_is_written(frame.len());
+            // A socket holds nothing back.
+            state.unflushed = !self.is_bare_socket();
+            state.left()
+        };
+        if left == Left::Nothing && !self.is_bare_socket() {
+            match self.poll_stream(AsyncWrite::poll_flush) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.state.borrow_mut().unflushed = false,
+                Poll::Ready(Err(error)) => {
+                    self.write_failed(error);
+                    return SendStage::Accepted;
+                }
+            }
+        }
+        self.wrote(Some(Slot::Sender));
+        // The stream may have queued something meanwhile.
+        if left == Left::Nothing { SendStage::Done } else { SendStage::Accepted }
+    }
+
+    /// The stream did not take all of a short message: the rest goes through the outbox.
+    #[cold]
+    fn short_is_stuck(&self, frame: &[u8], written: Poll<io::Result<usize>>) -> SendStage {
+        let written = written.map(|result| checked_write(result?, frame.len()));
+        let count = if let Poll::Ready(Ok(count)) = written { count } else { 0 };
+        {
+            let mut state = self.state.borrow_mut();
+            state.unflushed = !self.is_bare_socket();
+            state.outbound.put_back_short(frame, count);
+        }
+        match written {
+            Poll::Pending => return SendStage::Done,
+            Poll::Ready(Ok(_)) => self.wrote(Some(Slot::Sender)),
+            Poll::Ready(Err(error)) => self.write_failed(error),
+        }
+        SendStage::Accepted
+    }
+
     /// Sends a message: into the outbox and on, or straight from where it lies.
+    #[inline(never)]
     pub(crate) fn poll_send(
         &self,
         cx: &Context<'_>,
@@ -1171,6 +1272,25 @@ impl<T> Shared<T> {
             self.hub.wake_slot(Slot::Scope);
         }
     }
+}
+
+fn is_interrupted<R>(result: &Poll<io::Result<R>>) -> bool {
+    matches!(result, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted)
+}
+
+/// Polls a stream that was interrupted; `None` if it is so again and again.
+#[cold]
+fn poll_again<T: Unpin, R>(
+    stream: &mut T,
+    cx: &mut Context<'_>,
+    mut poll: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+) -> Option<Poll<io::Result<R>>> {
+    (1..INTERRUPTIONS).map(|_| poll(Pin::new(&mut *stream), cx)).find(|result| !is_interrupted(result))
+}
+
+#[cold]
+fn not_connected<R>() -> Poll<io::Result<R>> {
+    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
 }
 
 /// A stream that claims to have moved more than it was given is broken.

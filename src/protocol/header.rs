@@ -97,13 +97,18 @@ impl OpCode {
             Self::Pong => 0xA,
         }
     }
+
+    /// The first byte of a frame.
+    pub(super) const fn first_byte(self, fin: bool, rsv1: bool) -> u8 {
+        self.bits() | if fin { FIN } else { 0 } | if rsv1 { RSV1 } else { 0 }
+    }
 }
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV2_AND_3: u8 = 0x30;
 const OPCODE: u8 = 0x0F;
-const MASK: u8 = 0x80;
+pub(super) const MASK: u8 = 0x80;
 const LENGTH: u8 = 0x7F;
 /// The length field's two ways to say "see the bytes that follow".
 const LENGTH_16: u8 = 126;
@@ -221,7 +226,7 @@ impl FrameHeader {
     #[must_use]
     pub fn encode(&self) -> EncodedHeader {
         let mut encoded = EncodedHeader::EMPTY;
-        let first = self.opcode.bits() | if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 };
+        let first = self.opcode.first_byte(self.fin, self.rsv1);
         let mask = if self.mask.is_some() { MASK } else { 0 };
         match (u8::try_from(self.payload_len), u16::try_from(self.payload_len)) {
             (Ok(len), _) if len < LENGTH_16 => encoded.put([first, mask | len]),

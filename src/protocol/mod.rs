@@ -26,5 +26,5 @@ pub use header::{EncodedHeader, FrameHeader, OpCode, Role};
 pub use inbound::{Event, Inbound, Limits, MessageKind};
 pub use mask::{Mask, MaskingKeys};
 pub use outbound::{Batch, EncodedFrame, Outbound};
-pub(crate) use outbound::{Compress, Rest, Unsent};
+pub(crate) use outbound::{Compress, Rest, ShortFrame, Unsent};
 pub use utf8::Utf8Validator;

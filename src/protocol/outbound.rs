@@ -16,7 +16,7 @@ use std::io::IoSlice;
 use std::rc::Rc;
 
 use super::deflate::{Deflate, Deflater, Variants};
-use super::header::MAX_CONTROL;
+use super::header::{MASK, MAX_CONTROL};
 use super::{CloseFrame, EncodedHeader, FrameHeader, Mask, MaskingKeys, MessageKind, OpCode, Role, spare};
 
 /// Frames up to this size are copied into the outbox even if they could be shared: a short copy costs less than
@@ -163,10 +163,49 @@ impl Head {
         Self { opcode, fin: true, rsv1: false }
     }
 
+    /// With the bits beside the opcode.
+    const fn first_byte(self) -> u8 {
+        self.opcode.first_byte(self.fin, self.rsv1)
+    }
+
     fn header(self, mask: Option<[u8; 4]>, len: usize) -> FrameHeader {
         let Self { opcode, fin, rsv1 } = self;
         let payload_len = u64::try_from(len).unwrap_or(u64::MAX);
         FrameHeader { fin, rsv1, opcode, mask, payload_len }
+    }
+}
+
+/// A frame of a short payload, on its way from where it was encoded.
+pub(crate) struct ShortFrame([u8; 6 + 128]);
+
+impl ShortFrame {
+    pub(crate) const fn new() -> Self {
+        Self([0; 6 + 128])
+    }
+
+    /// Encodes into it, and returns the length.
+    #[inline]
+    fn encode(&mut self, head: Head, payload: &[u8]) -> Option<usize> {
+        let (header, rest) = self.0.split_first_chunk_mut::<2>()?;
+        *header = [head.first_byte(), u8::try_from(payload.len()).ok()?];
+        rest.get_mut(..payload.len())?.copy_from_slice(payload);
+        payload.len().checked_add(header.len())
+    }
+
+    /// The same with a masking key.
+    fn encode_masked(&mut self, head: Head, payload: &[u8], key: [u8; 4]) -> Option<usize> {
+        let (header, rest) = self.0.split_first_chunk_mut::<6>()?;
+        let [a, b, c, d] = key;
+        *header = [head.first_byte(), MASK | u8::try_from(payload.len()).ok()?, a, b, c, d];
+        rest.get_mut(..payload.len())?.copy_from_slice(payload);
+        // All of it, without a look at the length: what is behind the payload is not sent.
+        Mask::new(key).apply(rest);
+        payload.len().checked_add(header.len())
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, len: usize) -> &[u8] {
+        self.0.get(..len).unwrap_or_default()
     }
 }
 
@@ -617,7 +656,11 @@ impl Outbound {
         }
     }
 
+    #[inline]
     pub(crate) fn push_with(&mut self, compress: Compress, kind: MessageKind, payload: &[u8]) {
+        if self.is_short(payload) && self.is_open() {
+            return self.append(Head::whole(kind.opcode()), payload);
+        }
         match compress {
             Compress::IfAgreed => self.push(kind, payload),
             Compress::Never => self.push_uncompressed(kind, payload),
@@ -642,6 +685,12 @@ impl Outbound {
     /// Whether [`push`](Self::push) would try to compress a message of `len` bytes.
     pub(crate) fn compresses(&self, len: usize) -> bool {
         self.deflater.as_ref().is_some_and(|deflater| deflater.wants(len))
+    }
+
+    /// Whether a message goes out in one frame of a short payload, as it is.
+    #[inline]
+    fn is_short(&self, payload: &[u8]) -> bool {
+        payload.len() <= MAX_CONTROL.min(self.fragment) && !self.compresses(payload.len())
     }
 
     fn fragments(&mut self, kind: MessageKind, compressed: bool, payload: &[u8]) {
@@ -869,6 +918,73 @@ impl Outbound {
         Some(Batch::of(Chunk::Frames { bytes: std::mem::take(&mut self.tail), at: 0 }))
     }
 
+    /// The bytes to be written next, if they are one buffer of whole frames: the usual case, without the places that a [`Batch`] has.
+    /// To be [put back](Self::put_back_frames) in the same way.
+    #[inline]
+    pub(crate) fn take_frames(&mut self) -> Option<Vec<u8>> {
+        let is_usual = !self.tail.is_empty()
+            && self.ready.is_empty()
+            && self.lent == Lent::Nothing
+            && self.pong.is_none()
+            && self.direct.is_none();
+        is_usual.then(|| {
+            self.lent = Lent::Batch;
+            std::mem::take(&mut self.tail)
+        })
+    }
+
+    /// Encodes a short message as if it had gone through the outbox and been taken out of it, if nothing is before it. Returns the
+    /// length of the frame, which has to be [put back](Self::put_back_short).
+    #[inline(always)]
+    pub(crate) fn take_short(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        frame: &mut ShortFrame,
+    ) -> Option<usize> {
+        let is_idle = self.queued == 0
+            && self.lent == Lent::Nothing
+            && self.pong.is_none()
+            && self.direct.is_none()
+            && self.is_open();
+        if !is_idle || !self.is_short(payload) {
+            return None;
+        }
+        let head = Head::whole(kind.opcode());
+        let len = match self.keys.as_deref_mut() {
+            None => frame.encode(head, payload),
+            Some(keys) => frame.encode_masked(head, payload, keys.next_key()),
+        }?;
+        self.lent = Lent::Batch;
+        self.queued = len;
+        Some(len)
+    }
+
+    /// Takes back what [`take_short`](Self::take_short) handed out; all of it has been written.
+    #[inline]
+    pub(crate) fn short_is_written(&mut self, len: usize) {
+        self.lent = Lent::Nothing;
+        self.queued = self.queued.saturating_sub(len);
+    }
+
+    /// Takes back what [`take_short`](Self::take_short) handed out, of which only `written` bytes have gone.
+    pub(crate) fn put_back_short(&mut self, frame: &[u8], written: usize) {
+        let mut bytes = spare::take();
+        bytes.extend_from_slice(frame);
+        self.put_back(Batch::of(Chunk::Frames { bytes, at: 0 }), written);
+    }
+
+    /// Takes back what [`take_frames`](Self::take_frames) handed out, of which `written` bytes have gone.
+    #[inline]
+    pub(crate) fn put_back_frames(&mut self, frames: Vec<u8>, written: usize) {
+        if written < frames.len() {
+            return self.put_back(Batch::of(Chunk::Frames { bytes: frames, at: 0 }), written);
+        }
+        self.lent = Lent::Nothing;
+        self.queued = self.queued.saturating_sub(written);
+        spare::give(frames);
+    }
+
     /// Takes back what [`take`](Self::take) handed out, of which `written` bytes have gone.
     ///
     /// # Examples
@@ -882,6 +998,7 @@ impl Outbound {
     /// outbound.put_back(batch, 4); // the stream took four bytes
     /// assert_eq!(outbound.take().expect("the rest").first(), b"llo");
     /// ```
+    #[inline(never)]
     pub fn put_back(&mut self, batch: Batch, written: usize) {
         let lent = std::mem::replace(&mut self.lent, Lent::Nothing);
         let Batch { first, mut more } = batch;
@@ -944,6 +1061,7 @@ impl Outbound {
     }
 
     /// Sees to it that the chunk that is being filled has a buffer.
+    #[inline]
     fn fill_tail(&mut self) {
         if self.tail.capacity() == 0 {
             self.tail = spare::take();
@@ -951,6 +1069,7 @@ impl Outbound {
     }
 
     /// Encodes one frame at the end of the outbox.
+    #[inline]
     fn append(&mut self, head: Head, payload: &[u8]) {
         self.fill_tail();
         let before = self.tail.len();
@@ -969,7 +1088,21 @@ fn total(chunks: &VecDeque<Chunk>) -> usize {
     chunks.iter().fold(0, |sum, chunk| sum.saturating_add(chunk.unwritten().len()))
 }
 
+#[inline(always)]
 fn encode(head: Head, payload: &[u8], keys: Option<&mut (dyn MaskingKeys + 'static)>, to: &mut Vec<u8>) {
+    match u8::try_from(payload.len()) {
+        // The usual case: two bytes, and the payload as it is.
+        Ok(len) if keys.is_none() && usize::from(len) <= MAX_CONTROL => {
+            to.reserve(payload.len().saturating_add(2));
+            to.extend_from_slice(&[head.first_byte(), len]);
+            to.extend_from_slice(payload);
+        }
+        _ => encode_any(head, payload, keys, to),
+    }
+}
+
+#[inline(never)]
+fn encode_any(head: Head, payload: &[u8], keys: Option<&mut (dyn MaskingKeys + 'static)>, to: &mut Vec<u8>) {
     let key = keys.map(MaskingKeys::next_key);
     let header = head.header(key, payload.len()).encode();
     to.reserve(header.as_slice().len().saturating_add(payload.len()));

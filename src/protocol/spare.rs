@@ -13,6 +13,8 @@ const SMALL: (usize, usize) = (8, 64 << 10);
 const LARGE: (usize, usize) = (2, 2 << 20);
 
 thread_local! {
+    /// The small one that was given last: nearly always the one that is wanted next.
+    static LAST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static SMALL_ONES: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
     static LARGE_ONES: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
 }
@@ -22,6 +24,12 @@ type Kept = std::thread::LocalKey<Cell<Vec<Vec<u8>>>>;
 /// An empty buffer; one with room already, if there is one.
 #[inline]
 pub(super) fn take() -> Vec<u8> {
+    let last = LAST.try_with(Cell::take).unwrap_or_default();
+    if last.capacity() > 0 { last } else { take_kept() }
+}
+
+#[cold]
+fn take_kept() -> Vec<u8> {
     with(&SMALL_ONES, Vec::pop).flatten().unwrap_or_default()
 }
 
@@ -48,16 +56,23 @@ fn with<R>(place: &'static Kept, work: impl FnOnce(&mut Vec<Vec<u8>>) -> R) -> O
 }
 
 /// Hands a buffer on. What is in it is forgotten.
-pub(super) fn give(buffer: Vec<u8>) {
+#[inline]
+pub(super) fn give(mut buffer: Vec<u8>) {
     match buffer.capacity() {
         0 => {}
-        capacity if capacity <= SMALL.1 => keep(&SMALL_ONES, SMALL.0, buffer),
+        capacity if capacity <= SMALL.1 => {
+            buffer.clear();
+            match LAST.try_with(|last| last.replace(buffer)) {
+                Ok(before) if before.capacity() > 0 => keep(&SMALL_ONES, SMALL.0.saturating_sub(1), before),
+                _ => {}
+            }
+        }
         capacity if capacity <= LARGE.1 => keep(&LARGE_ONES, LARGE.0, buffer),
         _ => {}
     }
 }
 
-#[inline]
+#[cold]
 fn keep(place: &'static Kept, most: usize, mut buffer: Vec<u8>) {
     buffer.clear();
     let _ended = with(place, |kept| {
