@@ -15,9 +15,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::Error;
 use super::hub::Slot;
 use super::keepalive::{Action, Keepalive, Pulse};
-use super::scratch::Scratch;
+use super::scratch::ReadBuffer;
 use super::shared::{ReadEnd, Shared};
-use crate::protocol::{Event, Inbound, ProtocolError};
+use crate::protocol::{Event, Inbound, MessageKind, ProtocolError};
 
 /// Frames after which other tasks get their turn.
 const FRAME_BUDGET: usize = 64;
@@ -31,9 +31,8 @@ const LONG_READ_SHARE: usize = 16;
 
 pub(crate) struct Reading {
     inbound: Inbound,
-    /// Bytes that were read and come after the last event, from `unread_at` on.
-    unread: Vec<u8>,
-    unread_at: usize,
+    /// Bytes that were read and come after the last event.
+    input: ReadBuffer,
     flow: Flow,
     budget: Budget,
     /// Bytes of messages that nobody wanted.
@@ -99,8 +98,7 @@ impl Reading {
     pub(crate) fn new(inbound: Inbound, read_ahead: Vec<u8>) -> Self {
         Self {
             inbound,
-            unread: read_ahead,
-            unread_at: 0,
+            input: ReadBuffer::of(read_ahead),
             flow: Flow::Unknown,
             budget: Budget::default(),
             discarded: 0,
@@ -116,8 +114,7 @@ impl Reading {
     /// All that another thread needs to read on: what has come of a message, what was read behind it, the peer's pulse.
     pub(crate) fn into_parts(mut self) -> (Inbound, Vec<u8>, Option<Pulse>) {
         self.inbound.release_memory();
-        self.unread.drain(..self.unread_at.min(self.unread.len()));
-        (self.inbound, self.unread, self.keepalive.as_deref().map(Keepalive::pulse))
+        (self.inbound, self.input.into_unread(), self.keepalive.as_deref().map(Keepalive::pulse))
     }
 
     /// The time that the last answered Ping of the keepalive took.
@@ -127,10 +124,27 @@ impl Reading {
 
     /// The payload of the last event.
     pub(crate) fn payload(&self) -> &[u8] {
-        self.inbound.payload()
+        match self.input.shown() {
+            [] => self.inbound.payload(),
+            shown => shown,
+        }
     }
 
-    /// The next event that concerns the user. With `data`, messages are appended there, and pongs do not concern him.
+    /// The message that is next, if it is one frame and all of it has been read before, as nearly always: unmasked where it lies. If it is
+    /// text, whoever shows it has to see whether it is UTF-8. Whatever is odd, [`poll_event`](Self::poll_event) has to say.
+    #[inline]
+    pub(crate) fn next_message(&mut self) -> Option<MessageKind> {
+        if self.budget.is_spent() {
+            return None;
+        }
+        let (kind, start, len) = self.inbound.unmask_whole(self.input.unread())?;
+        self.input.take(start, len);
+        self.budget.spend(len);
+        Some(kind)
+    }
+
+    /// The next event that concerns the user. With `data`, messages are appended there, and pongs do not concern him; without, whoever
+    /// shows a text has to see whether it is UTF-8.
     pub(crate) fn poll_event<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
@@ -149,8 +163,13 @@ impl Reading {
                 return Poll::Ready(Err(error));
             }
         }
-        let mut parsed = self.parse_unread(shared, data.as_deref_mut());
+        let mut parsed = if self.input.is_empty() && !self.inbound.has_more() {
+            Parsed::NeedMore
+        } else {
+            self.parse(shared, data.as_deref_mut())
+        };
         loop {
+            self.input.settle();
             match parsed {
                 Parsed::Event(event) => {
                     if let Event::Close(frame) = &event {
@@ -159,11 +178,7 @@ impl Reading {
                     shared.drive_uncorked(slot);
                     return Poll::Ready(Ok(event));
                 }
-                Parsed::Failed(error) => {
-                    shared.peer_failed(error, slot);
-                    shared.drive_uncorked(slot);
-                    return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Protocol(error))));
-                }
+                Parsed::Failed(error) => return Poll::Ready(Err(fail(shared, error, slot))),
                 Parsed::NeedMore if !self.budget.is_spent() => {}
                 Parsed::NeedMore | Parsed::Yield => {
                     self.budget = Budget::default();
@@ -173,25 +188,16 @@ impl Reading {
                 }
             }
             shared.register(slot, cx);
-            let mut scratch = Scratch::borrow();
-            let (read, place) = self.poll_read(shared, &mut scratch);
+            let (read, place) = self.poll_read(shared);
             parsed = match read {
                 Poll::Ready(Ok(count)) => {
                     if let Some(keepalive) = &mut self.keepalive {
                         keepalive.heard(shared.timer().now());
                     }
-                    let mut input = match place {
-                        Place::Scratch => scratch.filled(count),
-                        Place::Message => &[],
-                    };
-                    let parsed = self.parse(shared, &mut input, data.as_deref_mut());
                     if place == Place::Message {
                         self.budget.spend(count / LONG_READ_SHARE);
                     }
-                    // Never more than one read brings.
-                    self.unread.reserve_exact(input.len());
-                    self.unread.extend_from_slice(input);
-                    parsed
+                    self.parse(shared, data.as_deref_mut())
                 }
                 Poll::Ready(Err(end)) => {
                     if end == ReadEnd::OfStream {
@@ -208,7 +214,6 @@ impl Reading {
     fn poll_read<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
-        scratch: &mut Scratch,
     ) -> (Poll<Result<usize, ReadEnd>>, Place) {
         match self.flow {
             Flow::More => {
@@ -223,9 +228,12 @@ impl Reading {
             },
             Flow::Unknown => {}
         }
-        let space = scratch.space();
+        let space = self.input.space();
         let read = shared.poll_read(space);
         self.flow = Flow::after(&read, space.len());
+        if let Poll::Ready(Ok(count)) = read {
+            self.input.filled(count);
+        }
         (read, Place::Scratch)
     }
 
@@ -254,7 +262,7 @@ impl Reading {
         self.poll_keepalive(shared, cx);
         self.budget = Budget::default();
         self.inbound.release_memory();
-        self.unread = Vec::new();
+        self.input = ReadBuffer::default();
         shared.drive_uncorked(slot);
         match shared.broken() {
             // What had arrived before the fault has been delivered; nothing more is to be hoped for.
@@ -290,43 +298,32 @@ impl Reading {
             .is_some_and(|keepalive| keepalive.takes_pong(payload, shared.timer().now()))
     }
 
-    fn parse_unread<T>(&mut self, shared: &Shared<T>, data: Option<&mut Vec<u8>>) -> Parsed
-    where
-        T: AsyncRead + AsyncWrite + Unpin,
-    {
-        if self.unread.is_empty() && !self.inbound.has_more() {
-            return Parsed::NeedMore;
-        }
-        let mut unread = std::mem::take(&mut self.unread);
-        let mut input = unread.get(self.unread_at..).unwrap_or_default();
-        let parsed = self.parse(shared, &mut input, data);
-        let left = input.len();
-        if left == 0 {
-            unread.clear();
-        }
-        self.unread_at = unread.len().saturating_sub(left);
-        self.unread = unread;
-        parsed
-    }
-
-    /// Takes events from `input` until there is one that concerns the user.
+    /// Takes events from what has been read until there is one that concerns the user.
     fn parse<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
-        input: &mut &[u8],
         mut data: Option<&mut Vec<u8>>,
     ) -> Parsed {
         loop {
             if self.budget.is_spent() {
                 return Parsed::Yield;
             }
-            let before = input.len();
+            if data.is_none()
+                && self.input.stays()
+                && let Some(kind) = self.next_message()
+            {
+                return Parsed::Event(Event::Message(kind));
+            }
             let inflates = self.inbound.has_more();
-            let event = self.inbound.step(input, data.as_deref_mut());
+            let mut input = &*self.input.unread();
+            let before = input.len();
+            let event = self.inbound.step(&mut input, data.as_deref_mut());
+            let taken = before.saturating_sub(input.len());
+            self.input.skip(taken);
             self.budget.spend(match (inflates, self.inbound.has_more()) {
                 (true, true) => BYTE_BUDGET,
                 (true, false) => INFLATE_COST,
-                (false, _) => before.saturating_sub(input.len()),
+                (false, _) => taken,
             });
             match event {
                 Ok(None) if self.inbound.has_more() => {}
@@ -352,6 +349,10 @@ impl Reading {
         loop {
             match std::task::ready!(self.poll_event(shared, slot, cx, None)) {
                 Ok(Event::Close(_)) | Err(_) => return Poll::Ready(()),
+                Ok(Event::Message(MessageKind::Text)) if text(self.payload()).is_err() => {
+                    fail(shared, ProtocolError::InvalidUtf8, slot);
+                    return Poll::Ready(());
+                }
                 Ok(_) => {
                     self.discarded = self.discarded.saturating_add(self.payload().len());
                     if self.discarded > max {
@@ -364,10 +365,25 @@ impl Reading {
     }
 }
 
+/// A payload as text.
+pub(super) fn text(payload: &[u8]) -> Result<&str, ProtocolError> {
+    simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8)
+}
+
+/// The peer broke a rule: tells it so, and what the receiver returns.
+#[cold]
+pub(super) fn fail<T: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Shared<T>,
+    error: ProtocolError,
+    slot: Slot,
+) -> Error {
+    shared.peer_failed(error, slot);
+    shared.drive_uncorked(slot);
+    shared.read_error().unwrap_or(Error::Protocol(error))
+}
+
 impl std::fmt::Debug for Reading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reading")
-            .field("unread", &self.unread.len().saturating_sub(self.unread_at))
-            .finish_non_exhaustive()
+        f.debug_struct("Reading").field("unread", &self.input.len()).finish_non_exhaustive()
     }
 }

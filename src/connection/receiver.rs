@@ -12,10 +12,10 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::close::{CloseFuture, Half, Request};
 use super::hub::Slot;
-use super::reading::Reading;
+use super::reading::{self, Reading};
 use super::shared::Shared;
 use super::{Error, Incoming, Message};
-use crate::protocol::{CloseCode, CloseFrame, Event, Inbound, Limits, MessageKind, ProtocolError, Role};
+use crate::protocol::{CloseCode, CloseFrame, Event, Inbound, Limits, MessageKind, Role};
 
 /// The receiving half of a connection.
 ///
@@ -281,7 +281,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming<'_>, Error>> {
-        let event = ready!(self.reading.poll_event(&self.shared, Slot::Receiver, cx, None))?;
+        let event = ready!(self.poll_next(cx))?;
         Poll::Ready(self.incoming(event))
     }
 
@@ -341,18 +341,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         self.shared.poll_close(Slot::Receiver, cx, Some(&mut self.reading))
     }
 
+    /// The next event. A message that has been read already, as nearly always, is found out at once.
+    #[inline]
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
+        if self.shared.only_reads()
+            && let Some(kind) = self.reading.next_message()
+        {
+            self.shared.unpark(Slot::Receiver);
+            return Poll::Ready(Ok(Event::Message(kind)));
+        }
+        self.reading.poll_event(&self.shared, Slot::Receiver, cx, None)
+    }
+
     /// An event as the user sees it.
+    #[inline]
     fn incoming(&self, event: Event) -> Result<Incoming<'_>, Error> {
         let payload = self.reading.payload();
         Ok(match event {
             Event::Message(MessageKind::Binary) => Incoming::Message(Message::Binary(payload)),
-            Event::Message(MessageKind::Text) => {
-                // Validated already; this is what it costs to say so without `unsafe`.
-                let text = simdutf8::basic::from_utf8(payload);
-                Incoming::Message(Message::Text(
-                    text.map_err(|_| Error::Protocol(ProtocolError::InvalidUtf8))?,
-                ))
-            }
+            Event::Message(MessageKind::Text) => match reading::text(payload) {
+                Ok(text) => Incoming::Message(Message::Text(text)),
+                Err(error) => return Err(reading::fail(&self.shared, error, Slot::Receiver)),
+            },
             Event::Close(frame) => Incoming::Close(frame),
             Event::Pong | Event::Ping | Event::Fragment => Incoming::Pong(payload),
         })
@@ -390,7 +400,7 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Future for ReceiveFuture<'a, T> {
         let Some(receiver) = self.receiver.as_deref_mut() else {
             return Poll::Pending;
         };
-        let event = ready!(receiver.reading.poll_event(&receiver.shared, Slot::Receiver, cx, None));
+        let event = ready!(receiver.poll_next(cx));
         let Some(receiver) = self.receiver.take() else {
             return Poll::Pending;
         };

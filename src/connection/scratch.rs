@@ -1,9 +1,10 @@
-//! The read buffer that a thread lends to whichever connection is reading.
+//! What a connection has read and not looked at, and the read buffer that a thread lends to whichever connection is reading.
 //!
 //! A connection that has nothing unread owns no read buffer, so ten thousand idle ones cost nothing, and the bytes
-//! that are touched stay in the cache. A buffer is lent for one poll and comes back zeroed as far as the stream says that it was filled: no received
-//! byte outlives that poll in it, and a stream that looks into the buffer it is given finds zeros. A stream that is itself a
-//! WebSocket reads while its reader reads, so there is a small stack of buffers.
+//! that are touched stay in the cache. A buffer is lent for one poll, or for as long as there is something left in it if a read filled half of
+//! it and more: then what was read need not be moved, and memory still follows what has come. It comes back zeroed as far as the stream
+//! says that it was filled: no byte that one connection received is ever in a buffer that another lends to its stream. A stream that is
+//! itself a WebSocket reads while its reader reads, so there is a small stack of buffers.
 
 use std::cell::RefCell;
 
@@ -13,39 +14,97 @@ const SIZE: usize = 64 << 10;
 const KEPT: usize = 2;
 
 thread_local! {
-    static BUFFERS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer on loan.
-pub(crate) struct Scratch {
-    bytes: Box<[u8]>,
-    /// How much of it was filled.
-    used: usize,
+/// What was read and not looked at: in the thread's buffer, or in memory of its own.
+#[derive(Default)]
+pub(crate) struct ReadBuffer {
+    /// The thread's, if it is as long as that.
+    bytes: Vec<u8>,
+    /// What is unread, as a range of it.
+    at: usize,
+    end: usize,
+    /// Where the message begins that was taken last, if it lies here; it ends at `at`.
+    shown: usize,
 }
 
-impl Scratch {
-    /// Borrows a buffer from this thread.
-    pub(crate) fn borrow() -> Self {
-        // At the end of a thread, when its locals are gone, a connection may still be polled.
-        let kept = BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten();
-        Self { bytes: kept.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice()), used: 0 }
+impl ReadBuffer {
+    /// One in which `unread` is unread.
+    pub(crate) const fn of(unread: Vec<u8>) -> Self {
+        Self { at: 0, end: unread.len(), shown: 0, bytes: unread }
     }
 
-    /// All of it, zeroed.
+    pub(crate) fn into_unread(mut self) -> Vec<u8> {
+        self.unread().to_vec()
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.end.saturating_sub(self.at)
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.at >= self.end
+    }
+
+    pub(crate) fn unread(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.at..self.end).unwrap_or_default()
+    }
+
+    /// The message that was taken last, if it lies here; empty otherwise.
+    pub(crate) fn shown(&self) -> &[u8] {
+        self.bytes.get(self.shown..self.at).unwrap_or_default()
+    }
+
+    /// Takes `len` bytes from the front, of which those from `start` on are shown.
+    pub(crate) const fn take(&mut self, start: usize, len: usize) {
+        self.shown = self.at.saturating_add(start);
+        self.at = self.at.saturating_add(len);
+    }
+
+    /// Shows nothing any more, and takes `len` bytes from the front.
+    pub(crate) const fn skip(&mut self, len: usize) {
+        self.take(len, len);
+    }
+
+    /// A whole buffer of the thread's to read into, once nothing is unread; zeroed, or with what this connection had in it before.
     pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.bytes.len() != SIZE {
+            // At the end of a thread, when its locals are gone, a connection may still be polled.
+            let kept = BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten();
+            *self = Self { bytes: kept.unwrap_or_else(|| vec![0; SIZE]), ..Self::default() };
+        }
         &mut self.bytes
     }
 
-    /// Notes that the first `len` bytes have been filled, and shows them.
-    pub(crate) fn filled(&mut self, len: usize) -> &[u8] {
-        self.used = len;
-        self.bytes.get(..len).unwrap_or_default()
+    /// Notes that the first `len` bytes have been filled: they are unread now.
+    pub(crate) fn filled(&mut self, len: usize) {
+        if let Some(before) = self.bytes.get_mut(len..self.end) {
+            before.fill(0);
+        }
+        (self.at, self.end, self.shown) = (0, len, 0);
+    }
+
+    /// Whether the bytes stay where they are until they are looked at.
+    pub(crate) const fn stays(&self) -> bool {
+        self.bytes.len() != SIZE || self.end >= SIZE / 2
+    }
+
+    /// Ends a poll: what is left of a short read moves to memory of its own, and the thread has its buffer again.
+    pub(crate) fn settle(&mut self) {
+        if !self.stays() {
+            let left = if self.is_empty() { Vec::new() } else { self.unread().to_vec() };
+            *self = Self::of(left);
+        }
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ReadBuffer {
     fn drop(&mut self) {
-        if let Some(used) = self.bytes.get_mut(..self.used) {
+        if self.bytes.len() != SIZE {
+            return;
+        }
+        if let Some(used) = self.bytes.get_mut(..self.end) {
             used.fill(0);
         }
         let bytes = std::mem::take(&mut self.bytes);
@@ -63,17 +122,46 @@ impl Drop for Scratch {
 mod tests {
     use super::*;
 
+    fn is_zeroed(buffer: &mut ReadBuffer) -> bool {
+        buffer.space().iter().all(|byte| *byte == 0)
+    }
+
     #[test]
     fn a_buffer_comes_back_zeroed_and_is_lent_again() {
-        let mut first = Scratch::borrow();
+        let mut first = ReadBuffer::default();
         let place = first.space().as_ptr();
         first.space()[..5].copy_from_slice(b"hello");
-        assert_eq!(first.filled(5), b"hello");
-        let mut second = Scratch::borrow();
+        first.filled(5);
+        assert_eq!(first.unread(), b"hello");
+        let mut second = ReadBuffer::default();
         assert_ne!(second.space().as_ptr(), place, "a stream within a stream has a buffer of its own");
-        drop(first);
-        let mut again = Scratch::borrow();
+        first.skip(1);
+        first.settle();
+        assert_eq!(first.unread(), b"ello", "in memory of its own");
+        let mut again = ReadBuffer::default();
         assert_eq!(again.space().as_ptr(), place);
-        assert!(again.space().iter().all(|byte| *byte == 0));
+        assert!(is_zeroed(&mut again));
+    }
+
+    #[test]
+    fn a_buffer_that_a_read_filled_stays_and_comes_back_zeroed_also_after_a_shorter_read() {
+        let mut first = ReadBuffer::default();
+        let place = first.space().as_ptr();
+        first.space().fill(1);
+        first.filled(SIZE);
+        first.settle();
+        assert_eq!((first.unread().as_ptr(), first.len()), (place, SIZE));
+        first.take(10, 100);
+        assert_eq!(first.shown(), [1; 90]);
+        first.skip(SIZE - 100);
+        assert!(first.shown().is_empty() && first.is_empty());
+        first.space()[..3].fill(2);
+        first.filled(3);
+        assert_eq!(first.unread(), [2; 3]);
+        first.settle();
+        assert_eq!(first.unread(), [2; 3]);
+        let mut again = ReadBuffer::default();
+        assert_eq!(again.space().as_ptr(), place);
+        assert!(is_zeroed(&mut again));
     }
 }

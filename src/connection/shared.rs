@@ -22,7 +22,7 @@ use super::error::plain;
 use super::hub::{Hub, Slot};
 use super::keys::OsSeededKeys;
 use super::reading::{Budget, Reading};
-use super::scratch::Scratch;
+use super::scratch::ReadBuffer;
 use super::{Config, Error, Message, QueueError, Sleep, Timer};
 use crate::protocol::{
     Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role,
@@ -1044,11 +1044,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         }
         let mut budget = Budget::default();
         while !budget.is_spent() {
-            let mut scratch = Scratch::borrow();
-            let outcome = self.poll_read(scratch.space());
+            let mut buffer = ReadBuffer::default();
+            let outcome = self.poll_read(buffer.space());
             match outcome {
                 Poll::Ready(Ok(count)) => {
-                    scratch.filled(count);
+                    buffer.filled(count);
                     budget.spend(count);
                     let drained = {
                         let mut state = self.state.borrow_mut();

@@ -77,6 +77,7 @@ impl Mask {
     /// # Examples
     ///
     /// See [`Mask`].
+    #[inline]
     pub fn apply(&mut self, data: &mut [u8]) {
         let len = data.len();
         let word = self.word();
