@@ -150,7 +150,7 @@ impl Reading {
         shared: &Shared<T>,
         slot: Slot,
         cx: &mut Context<'_>,
-        mut data: Option<&mut Vec<u8>>,
+        data: Option<&mut Vec<u8>>,
     ) -> Poll<Result<Event, Error>> {
         shared.unpark(slot);
         if !shared.only_reads() {
@@ -163,6 +163,17 @@ impl Reading {
                 return Poll::Ready(Err(error));
             }
         }
+        self.poll_on(shared, slot, cx, data)
+    }
+
+    /// The same, once it is clear that there is nothing to be written before.
+    pub(crate) fn poll_on<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        slot: Slot,
+        cx: &mut Context<'_>,
+        mut data: Option<&mut Vec<u8>>,
+    ) -> Poll<Result<Event, Error>> {
         let mut parsed = if self.input.is_empty() && !self.inbound.has_more() {
             Parsed::NeedMore
         } else {
@@ -262,7 +273,7 @@ impl Reading {
         self.poll_keepalive(shared, cx);
         self.budget = Budget::default();
         self.inbound.release_memory();
-        self.input = ReadBuffer::default();
+        self.input.release();
         shared.drive_uncorked(slot);
         match shared.broken() {
             // What had arrived before the fault has been delivered; nothing more is to be hoped for.

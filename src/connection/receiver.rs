@@ -344,13 +344,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// The next event. A message that has been read already, as nearly always, is found out at once.
     #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
-        if self.shared.only_reads()
-            && let Some(kind) = self.reading.next_message()
-        {
-            self.shared.unpark(Slot::Receiver);
-            return Poll::Ready(Ok(Event::Message(kind)));
+        if !self.shared.only_reads() {
+            return self.reading.poll_event(&self.shared, Slot::Receiver, cx, None);
         }
-        self.reading.poll_event(&self.shared, Slot::Receiver, cx, None)
+        self.shared.unpark(Slot::Receiver);
+        match self.reading.next_message() {
+            Some(kind) => Poll::Ready(Ok(Event::Message(kind))),
+            None => self.reading.poll_on(&self.shared, Slot::Receiver, cx, None),
+        }
     }
 
     /// An event as the user sees it.

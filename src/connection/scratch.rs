@@ -6,15 +6,19 @@
 //! says that it was filled: no byte that one connection received is ever in a buffer that another lends to its stream. A stream that is
 //! itself a WebSocket reads while its reader reads, so there is a small stack of buffers.
 
-use std::cell::RefCell;
+use std::cell::Cell;
+
+use crate::protocol::spare;
 
 /// Bytes one poll can read.
 const SIZE: usize = 64 << 10;
-/// Buffers that a thread keeps: one, and one for a stream within a stream.
-const KEPT: usize = 2;
+/// A read that brought so little moves to memory of its own before it is looked at, and one that brought half a buffer stays in it. What
+/// lies between is looked at first, so that what a message is copied for also unmasks it.
+const SHORT: usize = 2 << 10;
 
 thread_local! {
-    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// One, and one for a stream within a stream.
+    static BUFFERS: [Cell<Vec<u8>>; 2] = const { [Cell::new(Vec::new()), Cell::new(Vec::new())] };
 }
 
 /// What was read and not looked at: in the thread's buffer, or in memory of its own.
@@ -70,9 +74,8 @@ impl ReadBuffer {
     /// A whole buffer of the thread's to read into, once nothing is unread; zeroed, or with what this connection had in it before.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.bytes.len() != SIZE {
-            // At the end of a thread, when its locals are gone, a connection may still be polled.
-            let kept = BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten();
-            *self = Self { bytes: kept.unwrap_or_else(|| vec![0; SIZE]), ..Self::default() };
+            self.release();
+            self.bytes = borrow();
         }
         &mut self.bytes
     }
@@ -83,6 +86,9 @@ impl ReadBuffer {
             before.fill(0);
         }
         (self.at, self.end, self.shown) = (0, len, 0);
+        if len <= SHORT {
+            self.settle();
+        }
     }
 
     /// Whether the bytes stay where they are until they are looked at.
@@ -90,32 +96,62 @@ impl ReadBuffer {
         self.bytes.len() != SIZE || self.end >= SIZE / 2
     }
 
-    /// Ends a poll: what is left of a short read moves to memory of its own, and the thread has its buffer again.
+    /// Ends a poll: what is left of a read that did not bring much moves to memory of its own, and the thread has its buffer again.
     pub(crate) fn settle(&mut self) {
-        if !self.stays() {
-            let left = if self.is_empty() { Vec::new() } else { self.unread().to_vec() };
-            *self = Self::of(left);
+        if self.stays() {
+            return;
         }
+        let mut own = Vec::new();
+        if !self.is_empty() {
+            own = spare::take();
+            own.extend_from_slice(self.unread());
+        }
+        self.release();
+        self.end = own.len();
+        self.bytes = own;
+    }
+
+    /// Gives the buffer back, with what is in it.
+    pub(crate) fn release(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes.len() == SIZE {
+            give_back(bytes, self.end);
+        } else {
+            spare::give(bytes);
+        }
+        (self.at, self.end, self.shown) = (0, 0, 0);
     }
 }
 
 impl Drop for ReadBuffer {
     fn drop(&mut self) {
-        if self.bytes.len() != SIZE {
-            return;
-        }
-        if let Some(used) = self.bytes.get_mut(..self.end) {
-            used.fill(0);
-        }
-        let bytes = std::mem::take(&mut self.bytes);
-        // A failure means that the thread ends: the buffer goes with it.
-        let _ended = BUFFERS.try_with(|buffers| {
-            let mut buffers = buffers.borrow_mut();
-            if buffers.len() < KEPT {
-                buffers.push(bytes);
-            }
-        });
+        self.release();
     }
+}
+
+fn borrow() -> Vec<u8> {
+    let take = |[first, second]: &[Cell<Vec<u8>>; 2]| match first.take() {
+        none if none.is_empty() => second.take(),
+        buffer => buffer,
+    };
+    // At the end of a thread, when its locals are gone, a connection may still be polled.
+    match BUFFERS.try_with(take) {
+        Ok(buffer) if !buffer.is_empty() => buffer,
+        _ => vec![0; SIZE],
+    }
+}
+
+fn give_back(mut buffer: Vec<u8>, used: usize) {
+    if let Some(used) = buffer.get_mut(..used) {
+        used.fill(0);
+    }
+    // A failure means that the thread ends: the buffer goes with it.
+    let _ended = BUFFERS.try_with(|[first, second]| {
+        let other = first.replace(buffer);
+        if !other.is_empty() {
+            second.set(other);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -130,14 +166,15 @@ mod tests {
     fn a_buffer_comes_back_zeroed_and_is_lent_again() {
         let mut first = ReadBuffer::default();
         let place = first.space().as_ptr();
-        first.space()[..5].copy_from_slice(b"hello");
-        first.filled(5);
-        assert_eq!(first.unread(), b"hello");
+        let long = b"hello".repeat(1000);
+        first.space()[..5000].copy_from_slice(&long);
+        first.filled(5000);
+        assert_eq!((first.unread().as_ptr(), first.len()), (place, 5000));
         let mut second = ReadBuffer::default();
         assert_ne!(second.space().as_ptr(), place, "a stream within a stream has a buffer of its own");
         first.skip(1);
         first.settle();
-        assert_eq!(first.unread(), b"ello", "in memory of its own");
+        assert_eq!(first.unread(), &long[1..], "in memory of its own");
         let mut again = ReadBuffer::default();
         assert_eq!(again.space().as_ptr(), place);
         assert!(is_zeroed(&mut again));

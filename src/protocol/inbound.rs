@@ -390,7 +390,7 @@ impl Inbound {
     pub fn release_memory(&mut self) {
         self.forget_shown();
         for buffer in [&mut self.message, &mut self.control] {
-            if buffer.is_empty() {
+            if buffer.is_empty() && buffer.capacity() > 0 {
                 spare::give(std::mem::take(buffer));
             }
         }

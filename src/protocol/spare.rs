@@ -21,7 +21,7 @@ type Kept = std::thread::LocalKey<Cell<Vec<Vec<u8>>>>;
 
 /// An empty buffer; one with room already, if there is one.
 #[inline]
-pub(super) fn take() -> Vec<u8> {
+pub(crate) fn take() -> Vec<u8> {
     with(&SMALL_ONES, Vec::pop).flatten().unwrap_or_default()
 }
 
@@ -48,7 +48,8 @@ fn with<R>(place: &'static Kept, work: impl FnOnce(&mut Vec<Vec<u8>>) -> R) -> O
 }
 
 /// Hands a buffer on. What is in it is forgotten.
-pub(super) fn give(buffer: Vec<u8>) {
+#[inline]
+pub(crate) fn give(buffer: Vec<u8>) {
     match buffer.capacity() {
         0 => {}
         capacity if capacity <= SMALL.1 => keep(&SMALL_ONES, SMALL.0, buffer),
