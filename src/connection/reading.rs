@@ -124,20 +124,17 @@ impl Reading {
 
     /// The payload of the last event.
     pub(crate) fn payload(&self) -> &[u8] {
-        match self.input.shown() {
-            [] => self.inbound.payload(),
-            shown => shown,
-        }
+        payload(&self.input, &self.inbound)
     }
 
     /// The message that is next, if it is one frame and all of it has been read before, as nearly always: unmasked where it lies. If it is
     /// text, whoever shows it has to see whether it is UTF-8. Whatever is odd, [`poll_event`](Self::poll_event) has to say.
     #[inline]
     pub(crate) fn next_message(&mut self) -> Option<MessageKind> {
-        if self.budget.is_spent() {
+        if self.input.is_empty() || self.budget.is_spent() {
             return None;
         }
-        let (kind, start, len) = self.inbound.unmask_whole(self.input.unread())?;
+        let (kind, start, len) = self.inbound.unmask_message(self.input.unread())?;
         self.input.take(start, len);
         self.budget.spend(len);
         Some(kind)
@@ -303,7 +300,7 @@ impl Reading {
 
     /// Whether a Pong concerns only us.
     fn is_keepalive_pong<T: AsyncRead + AsyncWrite + Unpin>(&mut self, shared: &Shared<T>) -> bool {
-        let payload = self.inbound.payload();
+        let payload = payload(&self.input, &self.inbound);
         self.keepalive
             .as_deref_mut()
             .is_some_and(|keepalive| keepalive.takes_pong(payload, shared.timer().now()))
@@ -319,33 +316,54 @@ impl Reading {
             if self.budget.is_spent() {
                 return Parsed::Yield;
             }
-            if data.is_none()
-                && self.input.stays()
-                && let Some(kind) = self.next_message()
-            {
-                return Parsed::Event(Event::Message(kind));
-            }
-            let inflates = self.inbound.has_more();
-            let mut input = &*self.input.unread();
-            let before = input.len();
-            let event = self.inbound.step(&mut input, data.as_deref_mut());
-            let taken = before.saturating_sub(input.len());
-            self.input.skip(taken);
-            self.budget.spend(match (inflates, self.inbound.has_more()) {
-                (true, true) => BYTE_BUDGET,
-                (true, false) => INFLATE_COST,
-                (false, _) => taken,
-            });
+            let event = if self.input.stays() {
+                if data.is_none()
+                    && let Some(kind) = self.next_message()
+                {
+                    return Parsed::Event(Event::Message(kind));
+                }
+                self.next_control()
+            } else {
+                None
+            };
+            let event = match event {
+                Some(event) => Ok(Some(event)),
+                None => self.step(data.as_deref_mut()),
+            };
             match event {
                 Ok(None) if self.inbound.has_more() => {}
                 Ok(None) => return Parsed::NeedMore,
                 Ok(Some(Event::Fragment)) => {}
-                Ok(Some(Event::Ping)) => shared.answer_ping(self.inbound.payload()),
+                Ok(Some(Event::Ping)) => shared.answer_ping(self.payload()),
                 Ok(Some(Event::Pong)) if self.is_keepalive_pong(shared) || data.is_some() => {}
                 Ok(Some(event)) => return Parsed::Event(event),
                 Err(error) => return Parsed::Failed(error),
             }
         }
+    }
+
+    /// The Ping or Pong that is next, if all of it has been read.
+    fn next_control(&mut self) -> Option<Event> {
+        let (event, start, len) = self.inbound.unmask_control(self.input.unread())?;
+        self.input.take(start, len);
+        self.budget.spend(len);
+        Some(event)
+    }
+
+    /// Has the next piece of input copied to where it stays.
+    fn step(&mut self, data: Option<&mut Vec<u8>>) -> Result<Option<Event>, ProtocolError> {
+        let inflates = self.inbound.has_more();
+        let mut input = &*self.input.unread();
+        let before = input.len();
+        let event = self.inbound.step(&mut input, data);
+        let taken = before.saturating_sub(input.len());
+        self.input.skip(taken);
+        self.budget.spend(match (inflates, self.inbound.has_more()) {
+            (true, true) => BYTE_BUDGET,
+            (true, false) => INFLATE_COST,
+            (false, _) => taken,
+        });
+        event
     }
 
     /// Reads on, throwing away what comes, until the peer has nothing more to say. A peer that goes on for more than `max`
@@ -373,6 +391,14 @@ impl Reading {
                 }
             }
         }
+    }
+}
+
+/// The payload of the last event, wherever it lies.
+fn payload<'a>(input: &'a ReadBuffer, inbound: &'a Inbound) -> &'a [u8] {
+    match input.shown() {
+        [] => inbound.payload(),
+        shown => shown,
     }
 }
 

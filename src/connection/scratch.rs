@@ -74,7 +74,9 @@ impl ReadBuffer {
     /// A whole buffer of the thread's to read into, once nothing is unread; zeroed, or with what this connection had in it before.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.bytes.len() != SIZE {
-            self.release();
+            if self.bytes.capacity() > 0 {
+                self.release();
+            }
             self.bytes = borrow();
         }
         &mut self.bytes

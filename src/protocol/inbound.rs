@@ -437,13 +437,35 @@ impl Inbound {
     /// The message that is next, if it is one frame and all of it is here: unmasked where it lies. Tells its kind, and where it begins and
     /// ends. If it is text, whoever shows it has to see whether it is UTF-8.
     #[inline]
-    pub(crate) fn unmask_whole(&mut self, input: &mut [u8]) -> Option<(MessageKind, usize, usize)> {
+    pub(crate) fn unmask_message(&mut self, input: &mut [u8]) -> Option<(MessageKind, usize, usize)> {
         let WholeFrame { kind, mask, start, end } = self.whole_frame(input)?;
         self.forget_shown();
         if let Some(mut mask) = mask {
             mask.apply(input.get_mut(start..end)?);
         }
         Some((kind, start, end))
+    }
+
+    /// The Ping or Pong that is next, if all of it is here: the same.
+    pub(crate) fn unmask_control(&mut self, input: &mut [u8]) -> Option<(Event, usize, usize)> {
+        if !matches!(&self.stage, Stage::Header(PartialHeader { len: 0, .. })) {
+            return None;
+        }
+        let (header, start) = FrameHeader::decode(input).ok()??;
+        let event = match header.opcode {
+            OpCode::Ping => Event::Ping,
+            OpCode::Pong => Event::Pong,
+            _ => return None,
+        };
+        let end = start.saturating_add(usize::try_from(header.payload_len).ok()?);
+        let payload = input.get_mut(start..end)?;
+        match (self.role, header.mask) {
+            (Role::Server, Some(key)) => Mask::new(key).apply(payload),
+            (Role::Client, None) => {}
+            _ => return None,
+        }
+        self.forget_shown();
+        Some((event, start, end))
     }
 
     /// The message that is next, if it is one frame and all of it is here: unmasked to where it shall be, with nothing kept in between.
@@ -497,6 +519,9 @@ impl Inbound {
                         None => to.extend_from_slice(piece),
                     };
                     if header.opcode.is_control() {
+                        if self.control.capacity() == 0 {
+                            self.control = spare::take();
+                        }
                         copy(&mut self.control);
                     } else if let Some(inflater) = self
                         .inflater
