@@ -131,9 +131,10 @@ impl Reading {
     /// text, whoever shows it has to see whether it is UTF-8. Whatever is odd, [`poll_event`](Self::poll_event) has to say.
     #[inline]
     pub(crate) fn next_message(&mut self) -> Option<MessageKind> {
-        if self.input.is_empty() || self.budget.is_spent() {
-            return None;
-        }
+        if self.input.is_empty() || self.budget.is_spent() { None } else { self.take_message() }
+    }
+
+    fn take_message(&mut self) -> Option<MessageKind> {
         let (kind, start, len) = self.inbound.unmask_message(self.input.unread())?;
         self.input.take(start, len);
         self.budget.spend(len);
@@ -177,7 +178,6 @@ impl Reading {
             self.parse(shared, data.as_deref_mut())
         };
         loop {
-            self.input.settle();
             match parsed {
                 Parsed::Event(event) => {
                     if let Event::Close(frame) = &event {
@@ -202,10 +202,12 @@ impl Reading {
                     if let Some(keepalive) = &mut self.keepalive {
                         keepalive.heard(shared.timer().now());
                     }
+                    let parsed = self.parse(shared, data.as_deref_mut());
+                    self.input.settle();
                     if place == Place::Message {
                         self.budget.spend(count / LONG_READ_SHARE);
                     }
-                    self.parse(shared, data.as_deref_mut())
+                    parsed
                 }
                 Poll::Ready(Err(end)) => {
                     if end == ReadEnd::OfStream {
@@ -340,6 +342,21 @@ impl Reading {
                 Err(error) => return Parsed::Failed(error),
             }
         }
+    }
+
+    /// The same, unmasked straight to the end of `data`; and text is judged.
+    #[inline]
+    pub(crate) fn next_message_into(&mut self, data: &mut Vec<u8>) -> Option<MessageKind> {
+        if self.input.is_empty() || self.budget.is_spent() {
+            return None;
+        }
+        let mut input = &*self.input.unread();
+        let before = input.len();
+        let kind = self.inbound.copy_message(&mut input, data)?;
+        let taken = before.saturating_sub(input.len());
+        self.input.skip(taken);
+        self.budget.spend(taken);
+        Some(kind)
     }
 
     /// The Ping or Pong that is next, if all of it has been read.

@@ -309,6 +309,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         cx: &mut Context<'_>,
         data: &mut Vec<u8>,
     ) -> Poll<Result<MessageKind, Error>> {
+        if self.shared.only_reads()
+            && let Some(kind) = self.reading.next_message_into(data)
+        {
+            self.shared.unpark(Slot::Receiver);
+            return Poll::Ready(Ok(kind));
+        }
         loop {
             let event = ready!(self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data)))?;
             if let Event::Message(kind) = event {

@@ -72,19 +72,21 @@ impl ReadBuffer {
     }
 
     /// A whole buffer of the thread's to read into, once nothing is unread; zeroed, or with what this connection had in it before.
+    #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.bytes.len() != SIZE {
-            if self.bytes.capacity() > 0 {
-                self.release();
-            }
+            self.release();
             self.bytes = borrow();
         }
         &mut self.bytes
     }
 
     /// Notes that the first `len` bytes have been filled: they are unread now.
+    #[inline]
     pub(crate) fn filled(&mut self, len: usize) {
-        if let Some(before) = self.bytes.get_mut(len..self.end) {
+        if len < self.end
+            && let Some(before) = self.bytes.get_mut(len..self.end)
+        {
             before.fill(0);
         }
         (self.at, self.end, self.shown) = (0, len, 0);
@@ -99,27 +101,34 @@ impl ReadBuffer {
     }
 
     /// Ends a poll: what is left of a read that did not bring much moves to memory of its own, and the thread has its buffer again.
+    #[inline]
     pub(crate) fn settle(&mut self) {
-        if self.stays() {
-            return;
+        if !self.stays() {
+            self.move_out();
         }
+    }
+
+    fn move_out(&mut self) {
         let mut own = Vec::new();
         if !self.is_empty() {
             own = spare::take();
             own.extend_from_slice(self.unread());
         }
-        self.release();
-        self.end = own.len();
-        self.bytes = own;
+        let (left, used) = (own.len(), self.end);
+        give_back(std::mem::replace(&mut self.bytes, own), used);
+        (self.at, self.end, self.shown) = (0, left, 0);
     }
 
     /// Gives the buffer back, with what is in it.
+    #[inline]
     pub(crate) fn release(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
-        if bytes.len() == SIZE {
-            give_back(bytes, self.end);
-        } else {
-            spare::give(bytes);
+        if self.bytes.capacity() > 0 {
+            let bytes = std::mem::take(&mut self.bytes);
+            if bytes.len() == SIZE {
+                give_back(bytes, self.end);
+            } else {
+                spare::give(bytes);
+            }
         }
         (self.at, self.end, self.shown) = (0, 0, 0);
     }
@@ -131,6 +140,7 @@ impl Drop for ReadBuffer {
     }
 }
 
+#[inline]
 fn borrow() -> Vec<u8> {
     let take = |[first, second]: &[Cell<Vec<u8>>; 2]| match first.take() {
         none if none.is_empty() => second.take(),
@@ -143,6 +153,7 @@ fn borrow() -> Vec<u8> {
     }
 }
 
+#[inline]
 fn give_back(mut buffer: Vec<u8>, used: usize) {
     if let Some(used) = buffer.get_mut(..used) {
         used.fill(0);

@@ -468,6 +468,13 @@ impl Inbound {
         Some((event, start, end))
     }
 
+    /// The same, but unmasked to the end of `data`; and text is judged.
+    #[inline]
+    pub(crate) fn copy_message(&mut self, input: &mut &[u8], data: &mut Vec<u8>) -> Option<MessageKind> {
+        self.forget_shown();
+        self.whole_message(input, Some(data))
+    }
+
     /// The message that is next, if it is one frame and all of it is here: unmasked to where it shall be, with nothing kept in between.
     fn whole_message(&mut self, input: &mut &[u8], data: Option<&mut Vec<u8>>) -> Option<MessageKind> {
         let WholeFrame { kind, mask, start, end } = self.whole_frame(input)?;
