@@ -143,6 +143,8 @@ impl Reading {
 
     /// The next event that concerns the user. With `data`, messages are appended there, and pongs do not concern him; without, whoever
     /// shows a text has to see whether it is UTF-8.
+    // Not inlined, nor the next: beside them, what finds out the usual case would have to save and restore as much as they need.
+    #[inline(never)]
     pub(crate) fn poll_event<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
@@ -158,6 +160,7 @@ impl Reading {
                 shared.drive_uncorked(slot);
             }
             if let Some(error) = shared.read_error() {
+                self.input.release();
                 return Poll::Ready(Err(error));
             }
         }
@@ -165,6 +168,7 @@ impl Reading {
     }
 
     /// The same, once it is clear that there is nothing to be written before.
+    #[inline(never)]
     pub(crate) fn poll_on<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
@@ -190,6 +194,9 @@ impl Reading {
                 Parsed::NeedMore if !self.budget.is_spent() => {}
                 Parsed::NeedMore | Parsed::Yield => {
                     self.budget = Budget::default();
+                    if self.input.is_empty() {
+                        self.input.release();
+                    }
                     shared.drive_uncorked(slot);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -210,6 +217,7 @@ impl Reading {
                     parsed
                 }
                 Poll::Ready(Err(end)) => {
+                    self.input.release();
                     if end == ReadEnd::OfStream {
                         shared.stream_ended(!self.inbound.is_between_messages(), slot);
                     }

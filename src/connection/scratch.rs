@@ -109,11 +109,9 @@ impl ReadBuffer {
     }
 
     fn move_out(&mut self) {
-        let mut own = Vec::new();
-        if !self.is_empty() {
-            own = spare::take();
-            own.extend_from_slice(self.unread());
-        }
+        // More than a little, behind a message, is seldom, and not for the thread to keep.
+        let mut own = if self.len() <= SHORT { spare::take() } else { Vec::new() };
+        own.extend_from_slice(self.unread());
         let (left, used) = (own.len(), self.end);
         give_back(std::mem::replace(&mut self.bytes, own), used);
         (self.at, self.end, self.shown) = (0, left, 0);
@@ -126,7 +124,7 @@ impl ReadBuffer {
             let bytes = std::mem::take(&mut self.bytes);
             if bytes.len() == SIZE {
                 give_back(bytes, self.end);
-            } else {
+            } else if bytes.len() <= SHORT {
                 spare::give(bytes);
             }
         }

@@ -498,6 +498,7 @@ impl<T> Shared<T> {
     }
 
     /// Whether nothing is to be written here, and nothing has ended or gone wrong: the usual case, found out at once.
+    #[inline]
     pub(crate) fn only_reads(&self) -> bool {
         let state = self.state.borrow();
         let is_well = self.deadline.get().is_none() && !self.polling.get() && !self.spill_failed.get();
@@ -535,6 +536,7 @@ impl<T> Shared<T> {
 }
 
 impl State {
+    #[inline]
     fn has_output(&self) -> bool {
         self.output == Output::Open && (!self.outbound.is_empty() || self.unflushed)
     }

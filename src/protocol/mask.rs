@@ -83,9 +83,10 @@ impl Mask {
     /// See [`Mask`].
     #[inline]
     pub fn apply(&mut self, data: &mut [u8]) {
-        if data.len() < LONG {
-            return self.apply_in_words(data);
-        }
+        if data.len() < LONG { self.apply_in_words(data) } else { self.apply_in_blocks(data) }
+    }
+
+    fn apply_in_blocks(&mut self, data: &mut [u8]) {
         // A vector that crosses a cache line costs twice as much, and where the header ends is where the payload begins.
         let start = data.as_ptr().align_offset(VECTOR).min(data.len());
         let (start, rest) = data.split_at_mut(start);
