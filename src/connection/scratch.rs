@@ -110,7 +110,7 @@ impl ReadBuffer {
 
     fn move_out(&mut self) {
         // More than a little, behind a message, is seldom, and not for the thread to keep.
-        let mut own = if self.len() <= SHORT { spare::take() } else { Vec::new() };
+        let mut own = if matches!(self.len(), 1..=SHORT) { spare::take() } else { Vec::new() };
         own.extend_from_slice(self.unread());
         let (left, used) = (own.len(), self.end);
         give_back(std::mem::replace(&mut self.bytes, own), used);

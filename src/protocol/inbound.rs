@@ -478,8 +478,8 @@ impl Inbound {
     /// The message that is next, if it is one frame and all of it is here: unmasked to where it shall be, with nothing kept in between.
     fn whole_message(&mut self, input: &mut &[u8], data: Option<&mut Vec<u8>>) -> Option<MessageKind> {
         let WholeFrame { kind, mask, start, end } = self.whole_frame(input)?;
-        let (payload, rest) = input.split_at_checked(end).map(|(frame, rest)| (frame.get(start..), rest))?;
-        let payload = payload?;
+        let (frame, rest) = input.split_at_checked(end)?;
+        let payload = frame.get(start..)?;
         let shown = if data.is_some() { Shown::Nothing } else { Shown::Message };
         let to = data.unwrap_or_else(|| {
             if self.message.capacity() == 0 {
@@ -526,9 +526,6 @@ impl Inbound {
                         None => to.extend_from_slice(piece),
                     };
                     if header.opcode.is_control() {
-                        if self.control.capacity() == 0 {
-                            self.control = spare::take();
-                        }
                         copy(&mut self.control);
                     } else if let Some(inflater) = self
                         .inflater
