@@ -568,6 +568,7 @@ fn text_that_is_no_utf_8_fails_where_it_stands_among_messages_that_came_together
 fn text_that_is_no_utf_8_is_told_also_by_close() {
     let (script, mut websocket) = connect(Role::Server, Config::new());
     script.say(&[text("one"), masked(0x81, b"caf\xE9"), masked(0x88, b"")].concat());
+    script.say(b"");
     let error = ready(Hand::new().once(websocket.close())).unwrap_err();
     assert!(matches!(error, Error::Protocol(ProtocolError::InvalidUtf8)), "{error:?}");
 }

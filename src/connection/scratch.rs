@@ -14,7 +14,7 @@ use crate::protocol::spare;
 const SIZE: usize = 64 << 10;
 /// A read that brought so little moves to memory of its own before it is looked at, and one that brought half a buffer stays in it. What
 /// lies between is looked at first, so that what a message is copied for also unmasks it.
-const SHORT: usize = 2 << 10;
+const SHORT: usize = 512;
 
 thread_local! {
     /// One, and one for a stream within a stream.
