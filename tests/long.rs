@@ -34,7 +34,9 @@ use kit::runs::{each_seed, each_seed_and_model, is_replay};
 use kit::sim::Sim;
 use kit::slow::{self, BINARY, CONTINUATION, Event, From, PING, PONG, TEXT};
 use kit::wire;
-use unsync_websocket::{CloseCode, Config, Error, MessageKind, NoTimer, ProtocolError, Role, WebSocket};
+use unsync_websocket::{
+    CloseCode, Config, Error, Incoming, MessageKind, NoTimer, ProtocolError, Role, WebSocket,
+};
 
 const KIB: usize = 1 << 10;
 
@@ -49,8 +51,9 @@ struct Tube {
     is_moody: Cell<bool>,
     /// Whether a write takes the first piece alone, as that of a stream that knows no other.
     is_plain: Cell<bool>,
-    /// The longest space that a read was given, and the most pieces that a write was.
+    /// The longest space that a read was given, the most that it brought, and the most pieces that a write was given.
     most_asked: Cell<usize>,
+    brought: Cell<usize>,
     most_pieces: Cell<usize>,
     /// Called in a write, before it takes anything.
     hook: RefCell<Option<Box<dyn FnMut()>>>,
@@ -69,6 +72,7 @@ impl Tube {
             is_moody: Cell::new(false),
             is_plain: Cell::new(false),
             most_asked: Cell::default(),
+            brought: Cell::default(),
             most_pieces: Cell::default(),
             hook: RefCell::default(),
             waker: RefCell::default(),
@@ -122,7 +126,9 @@ impl Tube {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let tube = &self.0;
-        assert!(buf.iter().all(|byte| *byte == 0), "nothing of anybody's is in the space");
+        // What it brought itself may still be there.
+        let others = buf.get(tube.brought.get()..).unwrap_or_default();
+        assert!(others.iter().all(|byte| *byte == 0), "nothing of anybody else's is in the space");
         tube.most_asked.set(tube.most_asked.get().max(buf.len()));
         let left = {
             let said = tube.said.borrow();
@@ -132,6 +138,7 @@ impl AsyncRead for Stream {
         let (bytes, at) = &mut *tube.said.borrow_mut();
         buf[..count].copy_from_slice(&bytes[*at..*at + count]);
         *at += count;
+        tube.brought.set(tube.brought.get().max(count));
         Poll::Ready(Ok(count))
     }
 }
@@ -250,6 +257,91 @@ fn long_messages_come_whole_however_they_are_read_dropped_and_moved() {
     });
     println!("{} messages, up to {} bytes a read", messages.get(), most_asked.get());
     assert!(is_replay() || most_asked.get() > 64 * KIB, "nothing was read straight to where it stays");
+}
+
+/// Messages that come together lie where they were read, and the next may begin anywhere.
+#[test]
+fn messages_that_come_together_are_told_one_by_one_in_whatever_way_they_are_asked_for() {
+    let (lent, pings) = (Cell::new(0), Cell::new(0));
+    each_seed(
+        "messages_that_come_together_are_told_one_by_one_in_whatever_way_they_are_asked_for",
+        300,
+        |run| {
+            let choices = &run.choices;
+            let (role, from) = choices.of(&[(Role::Server, From::Client), (Role::Client, From::Server)]);
+            let (tube, socket) = Tube::connect(choices, role, Config::new());
+            let mut socket = Some(socket);
+            tube.is_moody.set(choices.one_in(2));
+            let longest = choices.of(&[20, 130, 600, 3000, 20_000, 70_000]);
+            let mut expected = Vec::new();
+            let mut said = Vec::new();
+            for id in 1..=choices.between(1, 100) as u32 {
+                let len = choices.between(8, longest);
+                let (opcode, payload) = if choices.one_in(2) {
+                    (TEXT, ledger::text(id, len).into_bytes())
+                } else {
+                    (BINARY, ledger::binary(id, len))
+                };
+                if choices.one_in(4) {
+                    said.extend(slow::frame(from, true, choices.of(&[PING, PONG]), &payload[..8]));
+                    pings.set(pings.get() + 1);
+                }
+                said.extend(frames(choices, from, opcode, &payload));
+                expected
+                    .push((if opcode == TEXT { MessageKind::Text } else { MessageKind::Binary }, payload));
+            }
+            tube.say(&said);
+            let (appends, drops, moves) = (choices.one_in(4), choices.one_in(3), choices.one_in(4));
+            let hand = Hand::new();
+            for (kind, payload) in &expected {
+                let mut data = b"so far".to_vec();
+                let appends = appends ^ choices.one_in(8);
+                loop {
+                    let it = socket.as_mut().unwrap();
+                    let poll = if appends {
+                        let poll = hand.poll(pin!(it.receiver.receive_data(&mut data)));
+                        poll.map(|came| {
+                            assert!(came.unwrap() == *kind && data[6..] == *payload);
+                            true
+                        })
+                    } else {
+                        let mut receive = pin!(it.receiver.receive());
+                        let mut polls = if drops { 1 } else { usize::MAX };
+                        loop {
+                            let poll = hand.poll(receive.as_mut());
+                            polls -= 1;
+                            if poll.is_ready() || polls == 0 {
+                                break poll;
+                            }
+                            assert!(hand.wakes() > 0, "it waits");
+                        }
+                        .map(|came| match came.unwrap() {
+                            Incoming::Message(message) => {
+                                assert!(message.kind() == *kind && message.as_bytes() == payload);
+                                lent.set(lent.get() + 1);
+                                true
+                            }
+                            other => {
+                                assert!(matches!(other, Incoming::Pong(payload) if payload.len() == 8));
+                                false
+                            }
+                        })
+                    };
+                    match poll {
+                        Poll::Ready(true) => break,
+                        Poll::Ready(false) => {}
+                        Poll::Pending => assert!(hand.wakes() > 0, "it waits"),
+                    }
+                    if moves && choices.one_in(8) {
+                        let parts = socket.take().unwrap().into_parts().unwrap();
+                        socket = Some(WebSocket::from_parts_with_timer(parts, NoTimer));
+                    }
+                }
+            }
+            assert!(tube.is_read());
+        },
+    );
+    println!("{} messages lent, {} pings and pongs between them", lent.get(), pings.get());
 }
 
 #[test]

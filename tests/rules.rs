@@ -31,7 +31,8 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::future::zip;
 use unsync_websocket::{
-    CloseCode, Config, EncodedFrame, Error, Incoming, Message, NoTimer, QueueError, Role, Timer, WebSocket,
+    CloseCode, Config, EncodedFrame, Error, Incoming, Message, NoTimer, ProtocolError, QueueError, Role,
+    Timer, WebSocket,
 };
 use unsync_websocket_test_alloc::{Counting, Scope};
 
@@ -50,6 +51,8 @@ struct Script {
     /// Bytes that writes still take.
     room: Cell<usize>,
     read_calls: Cell<usize>,
+    /// The most that a read brought.
+    brought: Cell<usize>,
     write_calls: Cell<usize>,
     waker: RefCell<Option<Waker>>,
     on_write: RefCell<Option<Box<dyn FnMut()>>>,
@@ -95,7 +98,9 @@ struct Stream(Rc<Script>);
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        assert!(buf.iter().all(|byte| *byte == 0), "nothing of anybody else's is in the buffer");
+        // What it brought itself may still be there.
+        let others = buf.get(self.0.brought.get()..).unwrap_or_default();
+        assert!(others.iter().all(|byte| *byte == 0), "nothing of anybody else's is in the buffer");
         self.0.read_calls.set(self.0.read_calls.get() + 1);
         let next = self.0.reads.borrow_mut().pop_front();
         match next {
@@ -107,6 +112,7 @@ impl AsyncRead for Stream {
             Some(Ok(mut bytes)) => {
                 let len = bytes.len().min(buf.len());
                 buf[..len].copy_from_slice(&bytes[..len]);
+                self.0.brought.set(self.0.brought.get().max(len));
                 if len < bytes.len() {
                     self.0.reads.borrow_mut().push_front(Ok(bytes.split_off(len)));
                 }
@@ -539,6 +545,34 @@ fn a_ping_flood_of_a_peer_that_never_reads_costs_the_outbox_and_one_pong() {
     assert_eq!(script.take_written()[2..6], 99_999_u32.to_be_bytes(), "the newest is answered first");
 }
 
+/// Whether they came together in a read that fills a buffer, or in one that does not, or alone.
+#[test]
+fn text_that_is_no_utf_8_fails_where_it_stands_among_messages_that_came_together() {
+    for filling in [0, 40_000] {
+        let (script, mut websocket) = connect(Role::Server, Config::new());
+        let bad = masked(0x81, b"caf\xE9");
+        script.say(&[text("one"), bad, text("two"), masked(0x82, &vec![0; filling])].concat());
+        let hand = Hand::new();
+        assert_eq!(ready(hand.once(websocket.receiver.receive())).unwrap(), Incoming::Message("one".into()));
+        for _ in 0..2 {
+            let error = ready(hand.once(websocket.receiver.receive())).unwrap_err();
+            assert!(matches!(error, Error::Protocol(ProtocolError::InvalidUtf8)), "{error:?}");
+            let error = ready(hand.once(websocket.sender.send("x"))).unwrap_err();
+            assert!(matches!(error, Error::Protocol(ProtocolError::InvalidUtf8)), "{error:?}");
+        }
+        assert_eq!(script.take_written()[2..4], 1007_u16.to_be_bytes(), "and the peer is told at once");
+    }
+}
+
+#[test]
+fn text_that_is_no_utf_8_is_told_also_by_close() {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    script.say(&[text("one"), masked(0x81, b"caf\xE9"), masked(0x88, b"")].concat());
+    script.say(b"");
+    let error = ready(Hand::new().once(websocket.close())).unwrap_err();
+    assert!(matches!(error, Error::Protocol(ProtocolError::InvalidUtf8)), "{error:?}");
+}
+
 // --- hostile streams (rules 6, 10 and 11) -------------------------------------------------------------------------
 
 #[test]
@@ -883,6 +917,35 @@ fn what_the_thread_lends_has_the_role_and_the_limits_of_whoever_wakes() {
     assert!(hand.once(small.receiver.receive()).is_pending());
     small_script.say(&text(&"x".repeat(11)));
     assert!(matches!(ready(hand.once(small.receiver.receive())), Err(Error::Protocol(_))));
+}
+
+/// Each looks at the buffer that it is given, also while others keep theirs for what is left in it.
+#[test]
+fn no_stream_sees_what_another_connection_received() {
+    let hand = Hand::new();
+    // A yield to other tasks may come between.
+    let receive = |websocket: &mut WebSocket<Stream>| {
+        let came =
+            std::iter::repeat_with(|| hand.once(websocket.receiver.receive()).map(|came| came.is_ok()));
+        assert!(came.take(2).any(|came| came == Poll::Ready(true)));
+    };
+    let mut connections: Vec<_> = (0..5).map(|_| (connect(Role::Server, Config::new()), 0)).collect();
+    for turn in 0..40 {
+        for (place, ((script, websocket), left)) in connections.iter_mut().enumerate() {
+            // A read that fills its buffer, one that fills half of it, one that brings some messages, and one that brings a few bytes.
+            let size = [3000, 1400, 200, 10][(turn + place) % 4];
+            script.say(&masked(0x82, &vec![0xFF; size]).repeat(24));
+            *left += 24;
+            // Some read on to the end, and some leave what is left for the next turn.
+            for _ in 0..*left - (turn + place) % 3 {
+                receive(websocket);
+            }
+            *left = (turn + place) % 3;
+            if *left == 0 {
+                assert!(hand.once(websocket.receiver.receive()).is_pending());
+            }
+        }
+    }
 }
 
 #[test]

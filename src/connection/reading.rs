@@ -17,9 +17,9 @@ use super::Error;
 use super::hub::Slot;
 use super::keepalive::{Action, Keepalive, Pulse};
 use super::rest::{Boxes, Rests, Spare};
-use super::scratch::Scratch;
+use super::scratch::ReadBuffer;
 use super::shared::{ReadEnd, Shared};
-use crate::protocol::{Event, Inbound, Limits, ProtocolError, Role};
+use crate::protocol::{Event, Inbound, Limits, MessageKind, ProtocolError, Role};
 
 /// Frames after which other tasks get their turn.
 const FRAME_BUDGET: usize = 64;
@@ -31,9 +31,8 @@ const LONG_READ_SHARE: usize = 16;
 
 pub(crate) struct Reading {
     inbound: Inbound,
-    /// Bytes that were read and come after the last event, from `unread_at` on.
-    unread: Vec<u8>,
-    unread_at: usize,
+    /// Bytes that were read and come after the last event.
+    input: ReadBuffer,
     flow: Flow,
     budget: Budget,
     /// Bytes of messages that nobody wanted.
@@ -106,8 +105,7 @@ impl Reading {
     pub(crate) const fn new(inbound: Inbound, read_ahead: Vec<u8>) -> Self {
         Self {
             inbound,
-            unread: read_ahead,
-            unread_at: 0,
+            input: ReadBuffer::of(read_ahead),
             flow: Flow::Unknown,
             budget: Budget { frames: 0, bytes: 0 },
             discarded: 0,
@@ -123,8 +121,7 @@ impl Reading {
     /// All that another thread needs to read on: what has come of a message, what was read behind it, the peer's pulse.
     pub(crate) fn into_parts(mut self) -> (Inbound, Vec<u8>, Option<Pulse>) {
         self.inbound.release_memory();
-        self.unread.drain(..self.unread_at.min(self.unread.len()));
-        (self.inbound, self.unread, self.keepalive.as_deref().map(Keepalive::pulse))
+        (self.inbound, self.input.into_unread(), self.keepalive.as_deref().map(Keepalive::pulse))
     }
 
     /// The time that the last answered Ping of the keepalive took.
@@ -134,16 +131,33 @@ impl Reading {
 
     /// The payload of the last event.
     pub(crate) fn payload(&self) -> &[u8] {
-        self.inbound.payload()
+        payload(&self.input, &self.inbound)
     }
 
-    /// The next event that concerns the user. With `data`, messages are appended there, and pongs do not concern him.
+    /// The message that is next, if it is one frame and all of it has been read before, as nearly always: unmasked where it lies. If it is
+    /// text, whoever shows it has to see whether it is UTF-8. Whatever is odd, [`poll_event`](Self::poll_event) has to say.
+    #[inline]
+    pub(crate) fn next_message(&mut self) -> Option<MessageKind> {
+        if self.input.is_empty() || self.budget.is_spent() { None } else { self.take_message() }
+    }
+
+    fn take_message(&mut self) -> Option<MessageKind> {
+        let (kind, start, len) = self.inbound.unmask_message(self.input.unread())?;
+        self.input.take(start, len);
+        self.budget.spend(len);
+        Some(kind)
+    }
+
+    /// The next event that concerns the user. With `data`, messages are appended there, and pongs do not concern him; without, whoever
+    /// shows a text has to see whether it is UTF-8.
+    // Not inlined, nor the next: beside them, what finds out the usual case would have to save and restore as much as they need.
+    #[inline(never)]
     pub(crate) fn poll_event<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
         slot: Slot,
         cx: &mut Context<'_>,
-        mut data: Option<&mut Vec<u8>>,
+        data: Option<&mut Vec<u8>>,
     ) -> Poll<Result<Event, Error>> {
         shared.unpark(slot);
         if !shared.only_reads() {
@@ -153,10 +167,27 @@ impl Reading {
                 shared.drive_uncorked(slot);
             }
             if let Some(error) = shared.read_error() {
+                self.input.release();
                 return Poll::Ready(Err(error));
             }
         }
-        let mut parsed = self.parse_unread(shared, data.as_deref_mut());
+        self.poll_on(shared, slot, cx, data)
+    }
+
+    /// The same, once it is clear that there is nothing to be written before.
+    #[inline(never)]
+    pub(crate) fn poll_on<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        slot: Slot,
+        cx: &mut Context<'_>,
+        mut data: Option<&mut Vec<u8>>,
+    ) -> Poll<Result<Event, Error>> {
+        let mut parsed = if self.input.is_empty() && !self.inbound.has_more() {
+            Parsed::NeedMore
+        } else {
+            self.parse(shared, data.as_deref_mut())
+        };
         loop {
             match parsed {
                 Parsed::Event(event) => {
@@ -166,41 +197,34 @@ impl Reading {
                     shared.drive_uncorked(slot);
                     return Poll::Ready(Ok(event));
                 }
-                Parsed::Failed(error) => {
-                    shared.peer_failed(error, slot);
-                    shared.drive_uncorked(slot);
-                    return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Protocol(error))));
-                }
+                Parsed::Failed(error) => return Poll::Ready(Err(fail(shared, error, slot))),
                 Parsed::NeedMore if !self.budget.is_spent() => {}
                 Parsed::NeedMore | Parsed::Yield => {
                     self.budget = Budget::default();
+                    if self.input.is_empty() {
+                        self.input.release();
+                    }
                     shared.drive_uncorked(slot);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
             }
             shared.register(slot, cx);
-            let mut scratch = Scratch::borrow();
-            let (read, place) = self.poll_read(shared, &mut scratch);
+            let (read, place) = self.poll_read(shared);
             parsed = match read {
                 Poll::Ready(Ok(count)) => {
                     if let Some(keepalive) = &mut self.keepalive {
                         keepalive.heard(shared.timer().now());
                     }
-                    let mut input = match place {
-                        Place::Scratch => scratch.filled(count),
-                        Place::Message => &[],
-                    };
-                    let parsed = self.parse(shared, &mut input, data.as_deref_mut());
+                    let parsed = self.parse(shared, data.as_deref_mut());
+                    self.input.settle();
                     if place == Place::Message {
                         self.budget.spend(count / LONG_READ_SHARE);
                     }
-                    // Never more than one read brings.
-                    self.unread.reserve_exact(input.len());
-                    self.unread.extend_from_slice(input);
                     parsed
                 }
                 Poll::Ready(Err(end)) => {
+                    self.input.release();
                     if end == ReadEnd::OfStream {
                         shared.stream_ended(!self.inbound.is_between_messages(), slot);
                     }
@@ -215,7 +239,6 @@ impl Reading {
     fn poll_read<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
-        scratch: &mut Scratch,
     ) -> (Poll<Result<usize, ReadEnd>>, Place) {
         match self.flow {
             Flow::More => {
@@ -230,9 +253,12 @@ impl Reading {
             },
             Flow::Unknown => {}
         }
-        let space = scratch.space();
+        let space = self.input.space();
         let read = shared.poll_read(space);
         self.flow = Flow::after(&read, space.len());
+        if let Poll::Ready(Ok(count)) = read {
+            self.input.filled(count);
+        }
         (read, Place::Scratch)
     }
 
@@ -261,7 +287,7 @@ impl Reading {
         self.poll_keepalive(shared, cx);
         self.budget = Budget::default();
         self.inbound.release_memory();
-        self.unread = Vec::new();
+        self.input.release();
         shared.drive_uncorked(slot);
         match shared.broken() {
             // What had arrived before the fault has been delivered; nothing more is to be hoped for.
@@ -291,59 +317,81 @@ impl Reading {
 
     /// Whether a Pong concerns only us.
     fn is_keepalive_pong<T: AsyncRead + AsyncWrite + Unpin>(&mut self, shared: &Shared<T>) -> bool {
-        let payload = self.inbound.payload();
+        let payload = payload(&self.input, &self.inbound);
         self.keepalive
             .as_deref_mut()
             .is_some_and(|keepalive| keepalive.takes_pong(payload, shared.timer().now()))
     }
 
-    fn parse_unread<T>(&mut self, shared: &Shared<T>, data: Option<&mut Vec<u8>>) -> Parsed
-    where
-        T: AsyncRead + AsyncWrite + Unpin,
-    {
-        if self.unread.is_empty() && !self.inbound.has_more() {
-            return Parsed::NeedMore;
-        }
-        let mut unread = std::mem::take(&mut self.unread);
-        let mut input = unread.get(self.unread_at..).unwrap_or_default();
-        let parsed = self.parse(shared, &mut input, data);
-        let left = input.len();
-        if left == 0 {
-            unread.clear();
-        }
-        self.unread_at = unread.len().saturating_sub(left);
-        self.unread = unread;
-        parsed
-    }
-
-    /// Takes events from `input` until there is one that concerns the user.
+    /// Takes events from what has been read until there is one that concerns the user.
     fn parse<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
-        input: &mut &[u8],
         mut data: Option<&mut Vec<u8>>,
     ) -> Parsed {
         loop {
             if self.budget.is_spent() {
                 return Parsed::Yield;
             }
-            let before = input.len();
-            let inflates = self.inbound.has_more();
-            let event = self.inbound.step(input, data.as_deref_mut());
-            self.budget.spend(match inflates {
-                true => self.inbound.inflating_cost(),
-                false => before.saturating_sub(input.len()),
-            });
+            let event = if self.input.stays() {
+                if data.is_none()
+                    && let Some(kind) = self.next_message()
+                {
+                    return Parsed::Event(Event::Message(kind));
+                }
+                self.next_control()
+            } else {
+                None
+            };
+            let event = match event {
+                Some(event) => Ok(Some(event)),
+                None => self.step(data.as_deref_mut()),
+            };
             match event {
                 Ok(None) if self.inbound.has_more() => {}
                 Ok(None) => return Parsed::NeedMore,
                 Ok(Some(Event::Fragment)) => {}
-                Ok(Some(Event::Ping)) => shared.answer_ping(self.inbound.payload()),
+                Ok(Some(Event::Ping)) => shared.answer_ping(self.payload()),
                 Ok(Some(Event::Pong)) if self.is_keepalive_pong(shared) || data.is_some() => {}
                 Ok(Some(event)) => return Parsed::Event(event),
                 Err(error) => return Parsed::Failed(error),
             }
         }
+    }
+
+    /// The same, unmasked straight to the end of `data`; and text is judged.
+    #[inline]
+    pub(crate) fn next_message_into(&mut self, data: &mut Vec<u8>) -> Option<MessageKind> {
+        if self.input.is_empty() || self.budget.is_spent() {
+            return None;
+        }
+        let mut input = &*self.input.unread();
+        let before = input.len();
+        let kind = self.inbound.copy_message(&mut input, data)?;
+        let taken = before.saturating_sub(input.len());
+        self.input.skip(taken);
+        self.budget.spend(taken);
+        Some(kind)
+    }
+
+    /// The Ping or Pong that is next, if all of it has been read.
+    fn next_control(&mut self) -> Option<Event> {
+        let (event, start, len) = self.inbound.unmask_control(self.input.unread())?;
+        self.input.take(start, len);
+        self.budget.spend(len);
+        Some(event)
+    }
+
+    /// Has the next piece of input copied to where it stays.
+    fn step(&mut self, data: Option<&mut Vec<u8>>) -> Result<Option<Event>, ProtocolError> {
+        let inflates = self.inbound.has_more();
+        let mut input = &*self.input.unread();
+        let before = input.len();
+        let event = self.inbound.step(&mut input, data);
+        let taken = before.saturating_sub(input.len());
+        self.input.skip(taken);
+        self.budget.spend(if inflates { self.inbound.inflating_cost() } else { taken });
+        event
     }
 
     /// Reads on, throwing away what comes, until the peer has nothing more to say. A peer that goes on for more than `max`
@@ -358,6 +406,10 @@ impl Reading {
         loop {
             match std::task::ready!(self.poll_event(shared, slot, cx, None)) {
                 Ok(Event::Close(_)) | Err(_) => return Poll::Ready(()),
+                Ok(Event::Message(MessageKind::Text)) if text(self.payload()).is_err() => {
+                    fail(shared, ProtocolError::InvalidUtf8, slot);
+                    return Poll::Ready(());
+                }
                 Ok(_) => {
                     self.discarded = self.discarded.saturating_add(self.payload().len());
                     if self.discarded > max {
@@ -389,7 +441,7 @@ impl Rests for Reading {
     /// Whether it has come to nothing but waiting: for bytes of a message of which there are none yet.
     fn is_at_rest(&self) -> bool {
         self.flow == Flow::Dry
-            && self.unread.is_empty()
+            && self.input.is_released()
             && self.keepalive.is_none()
             && self.discarded == 0
             && self.inbound.is_at_rest()
@@ -410,10 +462,33 @@ impl Terms {
     }
 }
 
+/// The payload of the last event, wherever it lies.
+fn payload<'a>(input: &'a ReadBuffer, inbound: &'a Inbound) -> &'a [u8] {
+    match input.shown() {
+        [] => inbound.payload(),
+        shown => shown,
+    }
+}
+
+/// A payload as text.
+pub(super) fn text(payload: &[u8]) -> Result<&str, ProtocolError> {
+    simdutf8::basic::from_utf8(payload).map_err(|_| ProtocolError::InvalidUtf8)
+}
+
+/// The peer broke a rule: tells it so, and what the receiver returns.
+#[cold]
+pub(super) fn fail<T: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Shared<T>,
+    error: ProtocolError,
+    slot: Slot,
+) -> Error {
+    shared.peer_failed(error, slot);
+    shared.drive_uncorked(slot);
+    shared.read_error().unwrap_or(Error::Protocol(error))
+}
+
 impl std::fmt::Debug for Reading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reading")
-            .field("unread", &self.unread.len().saturating_sub(self.unread_at))
-            .finish_non_exhaustive()
+        f.debug_struct("Reading").field("unread", &self.input.len()).finish_non_exhaustive()
     }
 }

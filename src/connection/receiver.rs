@@ -12,11 +12,11 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::close::{CloseFuture, Half, Request};
 use super::hub::Slot;
-use super::reading::Reading;
+use super::reading::{self, Reading};
 use super::rest::Resting;
 use super::shared::Shared;
 use super::{Error, Incoming, Message};
-use crate::protocol::{CloseCode, CloseFrame, Event, MessageKind, ProtocolError, Role};
+use crate::protocol::{CloseCode, CloseFrame, Event, MessageKind, Role};
 
 /// The receiving half of a connection.
 ///
@@ -282,7 +282,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     /// # Ok::<(), unsync_websocket::Error>(())
     /// ```
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming<'_>, Error>> {
-        match self.reading.poll_event(&self.shared, Slot::Receiver, cx, None) {
+        match self.poll_next(cx) {
             Poll::Ready(event) => Poll::Ready(event.and_then(|event| self.incoming(event))),
             Poll::Pending => self.wait(),
         }
@@ -312,6 +312,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         cx: &mut Context<'_>,
         data: &mut Vec<u8>,
     ) -> Poll<Result<MessageKind, Error>> {
+        if self.shared.only_reads()
+            && let Some(kind) = self.reading.next_message_into(data)
+        {
+            self.shared.unpark(Slot::Receiver);
+            return Poll::Ready(Ok(kind));
+        }
         loop {
             let event = self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data));
             let Poll::Ready(event) = event else { return self.wait() };
@@ -351,18 +357,30 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         Poll::Pending
     }
 
+    /// The next event. A message that has been read already, as nearly always, is found out at once.
+    #[inline]
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
+        if !self.shared.only_reads() {
+            return self.reading.poll_event(&self.shared, Slot::Receiver, cx, None);
+        }
+        self.shared.unpark(Slot::Receiver);
+        let reading: &mut Reading = &mut self.reading;
+        match reading.next_message() {
+            Some(kind) => Poll::Ready(Ok(Event::Message(kind))),
+            None => reading.poll_on(&self.shared, Slot::Receiver, cx, None),
+        }
+    }
+
     /// An event as the user sees it.
+    #[inline]
     fn incoming(&self, event: Event) -> Result<Incoming<'_>, Error> {
         let payload = self.reading.payload();
         Ok(match event {
             Event::Message(MessageKind::Binary) => Incoming::Message(Message::Binary(payload)),
-            Event::Message(MessageKind::Text) => {
-                // Validated already; this is what it costs to say so without `unsafe`.
-                let text = simdutf8::basic::from_utf8(payload);
-                Incoming::Message(Message::Text(
-                    text.map_err(|_| Error::Protocol(ProtocolError::InvalidUtf8))?,
-                ))
-            }
+            Event::Message(MessageKind::Text) => match reading::text(payload) {
+                Ok(text) => Incoming::Message(Message::Text(text)),
+                Err(error) => return Err(reading::fail(&self.shared, error, Slot::Receiver)),
+            },
             Event::Close(frame) => Incoming::Close(frame),
             Event::Pong | Event::Ping | Event::Fragment => Incoming::Pong(payload),
         })
@@ -399,8 +417,7 @@ impl<'a, T: AsyncRead + AsyncWrite + Unpin> Future for ReceiveFuture<'a, T> {
         let Some(receiver) = self.receiver.as_deref_mut() else {
             return Poll::Pending;
         };
-        let event = receiver.reading.poll_event(&receiver.shared, Slot::Receiver, cx, None);
-        let Poll::Ready(event) = event else { return receiver.wait() };
+        let Poll::Ready(event) = receiver.poll_next(cx) else { return receiver.wait() };
         let Some(receiver) = self.receiver.take() else {
             return Poll::Pending;
         };

@@ -23,7 +23,7 @@ use super::hub::{Hub, Slot};
 use super::keys::OsSeededKeys;
 use super::reading::{Budget, Reading};
 use super::rest::{Resting, Sizes};
-use super::scratch::Scratch;
+use super::scratch::ReadBuffer;
 use super::{Config, Error, QueueError, Sleep, Timer};
 use crate::protocol::{
     Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role,
@@ -533,6 +533,7 @@ impl<T> Shared<T> {
     }
 
     /// Whether nothing is to be written here, and nothing has ended or gone wrong: the usual case, found out at once.
+    #[inline]
     pub(crate) fn only_reads(&self) -> bool {
         let state = self.state.borrow();
         let is_well = !self.is_closing.get() && !self.polling.get() && !self.spill_failed.get();
@@ -1176,11 +1177,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         }
         let mut budget = Budget::default();
         while !budget.is_spent() {
-            let mut scratch = Scratch::borrow();
-            let outcome = self.poll_read(scratch.space());
+            let mut buffer = ReadBuffer::default();
+            let outcome = self.poll_read(buffer.space());
             match outcome {
                 Poll::Ready(Ok(count)) => {
-                    scratch.filled(count);
+                    buffer.filled(count);
                     budget.spend(count);
                     let count = u32::try_from(count).unwrap_or(u32::MAX);
                     self.drained.update(|drained| drained.saturating_add(count));

@@ -171,6 +171,7 @@ impl FrameHeader {
     /// assert_eq!(FrameHeader::decode(b"\x82\x7E\x00\x05"), Err(ProtocolError::LengthNotMinimal));
     /// # Ok::<(), ProtocolError>(())
     /// ```
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let [first, rest @ ..] = bytes else {
             return Ok(None);

@@ -157,6 +157,14 @@ struct Assembly {
     utf8: Utf8Validator,
 }
 
+/// A message in one frame, at the front of the input: its payload, as a range of that.
+struct WholeFrame {
+    kind: MessageKind,
+    mask: Option<Mask>,
+    start: usize,
+    end: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
     Nothing,
@@ -407,7 +415,7 @@ impl Inbound {
     pub fn release_memory(&mut self) {
         self.forget_shown();
         for buffer in [&mut self.message, &mut self.control] {
-            if buffer.is_empty() {
+            if buffer.is_empty() && buffer.capacity() > 0 {
                 spare::give(std::mem::take(buffer));
             }
         }
@@ -417,6 +425,7 @@ impl Inbound {
         }
     }
 
+    #[inline]
     fn forget_shown(&mut self) {
         match self.shown {
             Shown::Nothing => {}
@@ -426,9 +435,10 @@ impl Inbound {
         self.shown = Shown::Nothing;
     }
 
-    /// The message that is next, if it is one frame and all of it is here, as nearly always: unmasked to where it shall be, with
-    /// nothing kept in between. Whatever is odd about the frame, [`next_event`](Self::next_event) has to say.
-    fn whole_message(&mut self, input: &mut &[u8], data: Option<&mut Vec<u8>>) -> Option<MessageKind> {
+    /// The frame that is next, if it is a whole message and all of it is here, as nearly always. Whatever is odd about it,
+    /// [`next_event`](Self::next_event) has to say.
+    #[inline]
+    fn whole_frame(&self, input: &[u8]) -> Option<WholeFrame> {
         if !matches!(&self.stage, Stage::Header(PartialHeader { len: 0, .. })) || self.assembly.is_some() {
             return None;
         }
@@ -438,25 +448,74 @@ impl Inbound {
             0x82 => MessageKind::Binary,
             _ => return None,
         };
-        let (header, header_len) = FrameHeader::decode(input).ok()??;
+        let (header, start) = FrameHeader::decode(input).ok()??;
         let is_masked_as_due = header.mask.is_some() == (self.role == Role::Server);
         let Limits { max_message, max_frame, max_fragments } = self.limits;
         let len = usize::try_from(header.payload_len).ok()?;
         if !is_masked_as_due || len > max_frame.min(max_message) || max_fragments == 0 {
             return None;
         }
-        let (payload, rest) = input.get(header_len..)?.split_at_checked(len)?;
+        let end = start.saturating_add(len);
+        (end <= input.len()).then_some(WholeFrame { kind, mask: header.mask.map(Mask::new), start, end })
+    }
+
+    /// The message that is next, if it is one frame and all of it is here: unmasked where it lies. Tells its kind, and where it begins and
+    /// ends. If it is text, whoever shows it has to see whether it is UTF-8.
+    #[inline]
+    pub(crate) fn unmask_message(&mut self, input: &mut [u8]) -> Option<(MessageKind, usize, usize)> {
+        let WholeFrame { kind, mask, start, end } = self.whole_frame(input)?;
+        self.forget_shown();
+        if let Some(mut mask) = mask {
+            mask.apply(input.get_mut(start..end)?);
+        }
+        Some((kind, start, end))
+    }
+
+    /// The Ping or Pong that is next, if all of it is here: the same.
+    pub(crate) fn unmask_control(&mut self, input: &mut [u8]) -> Option<(Event, usize, usize)> {
+        if !matches!(&self.stage, Stage::Header(PartialHeader { len: 0, .. })) {
+            return None;
+        }
+        let (header, start) = FrameHeader::decode(input).ok()??;
+        let event = match header.opcode {
+            OpCode::Ping => Event::Ping,
+            OpCode::Pong => Event::Pong,
+            _ => return None,
+        };
+        let end = start.saturating_add(usize::try_from(header.payload_len).ok()?);
+        let payload = input.get_mut(start..end)?;
+        match (self.role, header.mask) {
+            (Role::Server, Some(key)) => Mask::new(key).apply(payload),
+            (Role::Client, None) => {}
+            _ => return None,
+        }
+        self.forget_shown();
+        Some((event, start, end))
+    }
+
+    /// The same, but unmasked to the end of `data`; and text is judged.
+    #[inline]
+    pub(crate) fn copy_message(&mut self, input: &mut &[u8], data: &mut Vec<u8>) -> Option<MessageKind> {
+        self.forget_shown();
+        self.whole_message(input, Some(data))
+    }
+
+    /// The message that is next, if it is one frame and all of it is here: unmasked to where it shall be, with nothing kept in between.
+    fn whole_message(&mut self, input: &mut &[u8], data: Option<&mut Vec<u8>>) -> Option<MessageKind> {
+        let WholeFrame { kind, mask, start, end } = self.whole_frame(input)?;
+        let (frame, rest) = input.split_at_checked(end)?;
+        let payload = frame.get(start..)?;
         let shown = if data.is_some() { Shown::Nothing } else { Shown::Message };
         let to = data.unwrap_or_else(|| {
             if self.message.capacity() == 0 {
                 self.message = spare::take();
             }
-            make_room(&mut self.message, len, len);
+            make_room(&mut self.message, payload.len(), payload.len());
             &mut self.message
         });
         let start = to.len();
-        match header.mask {
-            Some(key) => Mask::new(key).copy(payload, to),
+        match mask {
+            Some(mut mask) => mask.copy(payload, to),
             None => to.extend_from_slice(payload),
         }
         if kind == MessageKind::Text

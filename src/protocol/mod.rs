@@ -12,7 +12,7 @@ mod header;
 mod inbound;
 mod mask;
 mod outbound;
-mod spare;
+pub(crate) mod spare;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame};

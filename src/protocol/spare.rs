@@ -23,7 +23,7 @@ type Kept = std::thread::LocalKey<Cell<Vec<Vec<u8>>>>;
 
 /// An empty buffer; one with room already, if there is one.
 #[inline]
-pub(super) fn take() -> Vec<u8> {
+pub(crate) fn take() -> Vec<u8> {
     let last = LAST.try_with(Cell::take).unwrap_or_default();
     if last.capacity() > 0 { last } else { take_kept() }
 }
@@ -57,7 +57,7 @@ fn with<R>(place: &'static Kept, work: impl FnOnce(&mut Vec<Vec<u8>>) -> R) -> O
 
 /// Hands a buffer on. What is in it is forgotten.
 #[inline]
-pub(super) fn give(mut buffer: Vec<u8>) {
+pub(crate) fn give(mut buffer: Vec<u8>) {
     match buffer.capacity() {
         0 => {}
         capacity if capacity <= SMALL.1 => {

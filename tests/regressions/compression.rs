@@ -219,13 +219,16 @@ fn coder_2023_contexts_are_kept_in_every_window() {
     }
 }
 
-/// A stream that looks at the buffer it is given.
-struct Looks(Flood);
+/// A stream that looks at the buffer it is given, behind the most that it brought itself.
+struct Looks(Flood, usize);
 
 impl AsyncRead for Looks {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        assert!(buf.iter().all(|byte| *byte == 0), "somebody's bytes are in the buffer");
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        let others = buf.get(self.1..).unwrap_or_default();
+        assert!(others.iter().all(|byte| *byte == 0), "somebody's bytes are in the buffer");
+        let count = std::task::ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
+        self.1 = self.1.max(count);
+        Poll::Ready(Ok(count))
     }
 }
 
@@ -249,7 +252,7 @@ fn rustsec_2020_0123_a_stream_sees_no_memory_of_others() {
     for secret in [bomb(100_000), slow::frame(From::Client, true, slow::BINARY, &[7; 100_000])] {
         let (peer, _) = Flood::of(Then::Ends, &secret, &secret, 3);
         let mut socket =
-            WebSocket::with_timer(Looks(peer), Role::Server, with_deflate(), Vec::new(), NoTimer);
+            WebSocket::with_timer(Looks(peer, 0), Role::Server, with_deflate(), Vec::new(), NoTimer);
         let mut messages = 0;
         while let Some(Ok(_)) = flood::run(socket.receiver.receive()) {
             messages += 1;
