@@ -742,8 +742,8 @@ fn a_message_that_is_stuck_leaves_with_the_next_turn_of_the_receiver() {
         ready(Hand::new().once(sender.send("hello"))).unwrap();
         ready(Hand::new().once(sender.send("more"))).unwrap();
         assert_eq!(sender.queued_bytes(), 13 - room);
-        hand.wakes();
         script.give_room(100);
+        // By the stream, or before that by the send that had made progress.
         assert!(hand.wakes() > 0);
         assert!(hand.poll(receive.as_mut()).is_pending());
         assert_eq!(script.take_written(), b"\x81\x05hello\x81\x04more");
