@@ -60,8 +60,8 @@ fn tokio_tungstenite_286_and_tokio_websockets_pongs_do_not_pile_up() {
     let scope = Scope::new();
     assert!(tell(&mut socket).1.is_none());
     assert!(seen.silent.get());
-    // The outbox takes a Pong as long as it is below its mark.
-    assert!(scope.live() <= (64 << 10) + 127 + 1024, "{} bytes", scope.live());
+    // The outbox takes a Pong as long as it is below its mark; and the thread keeps buffers of short reads.
+    assert!(scope.live() <= (64 << 10) + 127 + 2048, "{} bytes", scope.live());
     assert!(socket.queued_bytes() <= (64 << 10) + 127);
 }
 
