@@ -112,7 +112,7 @@ impl MaskingKeys for Keys {
 /// What is compressed comes out again, by the slow inflater and by ours; and no reference goes back beyond the window.
 ///
 /// The role, what was agreed on, the sizes of fragments, how we compress; then messages: a way, a length, and as many bytes,
-/// repeated as often as another byte says.
+/// repeated as often as another byte says: mostly less than 64 times, and only up to 200 fragments, for long ones take long.
 pub fn deflate_roundtrip(data: &[u8]) {
     let mut input = Input::new(data);
     let from = input.of(&[From::Server, From::Client]);
@@ -123,14 +123,16 @@ pub fn deflate_roundtrip(data: &[u8]) {
         From::Server => Outbound::server(),
         From::Client => Outbound::client(Box::new(Keys(7))),
     };
-    let mut outbound =
-        outbound.with_deflate(&agreed).with_sizes(input.of(&[64 << 10, 5, 100, 3000]), 1 << 20);
+    let fragment = input.of(&[64 << 10, 5, 100, 3000]);
+    let mut outbound = outbound.with_deflate(&agreed).with_sizes(fragment, 1 << 20);
     let mut wire = Vec::new();
     let mut sent = Vec::new();
     while !input.is_empty() && sent.len() < 12 {
         let way = input.byte();
         let (len, times) = (input.byte().into(), usize::from(input.byte()));
-        let payload = input.take(len).repeat(1 + times);
+        let times = if times < 240 { times % 64 } else { times };
+        let mut payload = input.take(len).repeat(1 + times);
+        payload.truncate(200 * fragment);
         let text = std::str::from_utf8(&payload).ok().filter(|_| way & 1 == 0);
         let kind = if text.is_some() { MessageKind::Text } else { MessageKind::Binary };
         match (way >> 1 & 3, text) {
@@ -143,9 +145,11 @@ pub fn deflate_roundtrip(data: &[u8]) {
             Some(text) => slow::Event::Text(text.to_owned()),
             None => slow::Event::Binary(payload),
         });
-        let write_most = if way & 8 == 0 { usize::MAX } else { 1 + usize::from(way >> 4) };
+        let mut small_writes = if way & 8 == 0 { 0_u8 } else { 64 };
         while let Some(batch) = outbound.take() {
             let piece = batch.first();
+            let write_most = if small_writes == 0 { usize::MAX } else { 1 + usize::from(way >> 4) };
+            small_writes = small_writes.saturating_sub(1);
             let written = piece.len().min(write_most);
             wire.extend_from_slice(&piece[..written]);
             outbound.put_back(batch, written);
@@ -155,19 +159,8 @@ pub fn deflate_roundtrip(data: &[u8]) {
     let stream = Stream::new(from, slow::Limits::NONE.with_deflate(window), wire);
     assert!(stream.seen.events == sent, "{:?}", stream.seen.verdict);
     stream.core_agrees(&cuts);
-    let Some(most) = (window > 0).then_some(window) else { return };
-    // The windows of what a context is kept for; the slow model looked only at how far back into earlier messages they go.
-    let mut history = Vec::new();
-    let mut packed = (false, Vec::new());
-    for frame in &stream.seen.frames {
-        if frame.opcode != slow::CONTINUATION {
-            packed = (frame.rsv1, Vec::new());
-        }
-        packed.1.extend(&frame.payload);
-        if frame.fin && packed.0 && !packed.1.is_empty() {
-            let found = inflate::message(&packed.1, &history).expect("the slow model could");
-            assert!(found.max_distance <= most, "{} bytes back", found.max_distance);
-            history.extend(found.data);
-        }
+    if window > 0 {
+        // Of earlier messages it could see no more; within one, it could.
+        assert!(stream.seen.max_distance <= window, "{} bytes back", stream.seen.max_distance);
     }
 }

@@ -76,6 +76,8 @@ pub struct Seen {
     pub frames: Vec<Frame>,
     /// Every rule that the frame broke which ended it. An endpoint may name any of them.
     pub broken: Vec<&'static str>,
+    /// How far back the farthest reference of a compressed message went.
+    pub max_distance: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +122,13 @@ struct Header {
 
 /// Reads all of `bytes`.
 pub fn read(from: From, limits: Limits, bytes: &[u8]) -> Seen {
-    let mut seen =
-        Seen { events: Vec::new(), verdict: Verdict::Open, frames: Vec::new(), broken: Vec::new() };
+    let mut seen = Seen {
+        events: Vec::new(),
+        verdict: Verdict::Open,
+        frames: Vec::new(),
+        broken: Vec::new(),
+        max_distance: 0,
+    };
     let mut message: Option<Message> = None;
     // What compressed messages came to.
     let mut history = Vec::new();
@@ -207,7 +214,8 @@ fn step(
     }
     seen.frames.push(frame);
     if last {
-        seen.events.push(finish(limits, under_way, history).map_err(|broken| vec![broken])?);
+        let event = finish(limits, under_way, history, &mut seen.max_distance);
+        seen.events.push(event.map_err(|broken| vec![broken])?);
     } else {
         *message = Some(under_way);
     }
@@ -215,14 +223,23 @@ fn step(
 }
 
 /// What a whole message is, after RFC 7692, section 7.2.2, if it is compressed.
-fn finish(limits: Limits, message: Message, history: &mut Vec<u8>) -> Result<Event, Broken> {
+fn finish(
+    limits: Limits,
+    message: Message,
+    history: &mut Vec<u8>,
+    max_distance: &mut usize,
+) -> Result<Event, Broken> {
     let mut data = message.payload;
     if let Some(window) = limits.deflate.filter(|_| message.compressed) {
         let reachable = &history[history.len().saturating_sub(window)..];
         // No bytes at all are what some make of an empty message.
         data = match data.as_slice() {
             [] => Vec::new(),
-            _ => inflate::message(&data, reachable).ok_or(broken(1007, "not DEFLATE"))?.data,
+            _ => {
+                let inflated = inflate::message(&data, reachable).ok_or(broken(1007, "not DEFLATE"))?;
+                *max_distance = inflated.max_distance.max(*max_distance);
+                inflated.data
+            }
         };
         history.extend(&data);
         if data.len() as u64 > limits.max_message {
@@ -339,8 +356,11 @@ pub fn may_travel(code: u16) -> bool {
 }
 
 fn unmask(key: Option<[u8; 4]>, body: &[u8]) -> Vec<u8> {
-    let key = key.unwrap_or([0; 4]);
-    body.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect()
+    let mut payload = body.to_vec();
+    if let Some(key) = key {
+        payload.iter_mut().enumerate().for_each(|(i, byte)| *byte ^= key[i % 4]);
+    }
+    payload
 }
 
 /// A frame as bytes, legal or not: `first` is its first byte.
