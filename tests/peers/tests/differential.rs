@@ -7,8 +7,8 @@
 //! SEED=77 cargo test --manifest-path tests/peers/Cargo.toml                        one stream again
 //! ```
 //!
-//! `FIRST` is where the seeds begin, for runs in slices. So far (28 November 2026): seeds 0 to 4,200,000, which are 35,260,057 frames, and no
-//! disagreement that is not known.
+//! `FIRST` is where the seeds begin, for runs in slices. So far (28 and 29 November 2026): seeds 0 to 12,000,000, which are 100,715,914 frames,
+//! and no disagreement that is not known.
 
 use unsync_websocket_peers::slow::{self, BINARY, CLOSE, CONTINUATION, Event, From, Limits, PING, TEXT};
 use unsync_websocket_peers::{End, Story, Stream, ours, streams, tungstenite};
