@@ -521,8 +521,8 @@ fn an_idle_connection_that_forgets_costs_what_one_without_compression_does() {
     let remembers = Deflate::new().server_no_context_takeover(false).client_no_context_takeover(false);
     let remembers = idle_bytes(Some(remembers));
     println!("heap of an idle connection: {plain} plain, {forgets} forgetting, {remembers} with contexts");
-    // The README says 112 bytes more.
-    assert!(forgets <= plain + 128, "{forgets} bytes against {plain}");
+    // The README says 152 bytes more.
+    assert!(forgets <= plain + 160, "{forgets} bytes against {plain}");
     // As `Deflate::server_no_context_takeover` has it: a compressor of some 370 KiB, and as much of the client's messages as it may
     // look back into, here 16 KiB.
     assert!(forgets <= 1024, "{forgets} bytes");

@@ -186,6 +186,11 @@ fn pings(payload: usize, count: u64) -> (isize, isize) {
         n < count
     });
     seen.room.set(0);
+    // What a thread keeps for all its connections is made here.
+    let (first, _) = Flood::of(Then::Waits, &frame(0x89, b""), &frame(0x89, b""), 1);
+    let mut first = server(first, Config::new());
+    assert!(flood::run(first.receiver.receive()).is_none());
+    drop(first);
     let scope = Scope::new();
     let mut socket = server(peer, Config::new());
     assert!(flood::run(socket.receiver.receive()).is_none());
@@ -208,10 +213,10 @@ fn ten_million_pings_of_a_peer_that_never_reads_cost_the_outbox_and_one_pong() {
         let (live, peak) = alone(|| pings(payload, count));
         println!("{count} Pings of {payload} bytes: heap {live} (50,000: {few}), at most {peak}");
         assert!(live <= few + KIB, "it grows: {few} bytes, then {live}");
-        // The goal is the outbox and 1 KiB more, beside what an idle connection has: kept where Pings are long. Of short ones the outbox has
-        // more frames, and counts them.
-        let more = if payload == 125 { KIB } else { 6 * KIB };
-        assert!(live <= SCRATCH + KIB + OUTBOX + 127 + more, "{live} bytes");
+        // The goal is the outbox and 1 KiB more, beside what an idle connection has. It is exceeded by the buffer of short reads that a thread
+        // keeps; and of short Pings the outbox has more frames, and counts them.
+        let more = if payload == 125 { 2 * KIB } else { 8 * KIB };
+        assert!(live <= KIB + OUTBOX + 127 + more, "{live} bytes");
         // `SECURITY.md` has this figure: the outbox's memory is copied as it grows, and a read is kept.
         assert!(peak <= 270_000, "{peak} bytes");
     }

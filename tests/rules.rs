@@ -828,8 +828,8 @@ fn an_idle_connection_holds_half_a_kibibyte_also_after_a_large_message() {
     echo_and_idle(&hand, |_, _| {});
     echo_and_idle(&hand, |fresh, after| {
         println!("idle: {fresh} bytes; after messages: {after}");
-        // The README says 536. Whoever changes that says so there, and here (goal G13: 5 % more at the most).
-        assert!(fresh <= 536 * 105 / 100, "{fresh} bytes");
+        // The README says 568. Whoever changes that says so there, and here (goal G13: 5 % more at the most).
+        assert!(fresh <= 568 * 105 / 100, "{fresh} bytes");
         assert_eq!(after, fresh, "nothing is kept");
     });
 }
@@ -885,8 +885,8 @@ fn fifty_thousand_idle_connections_hold_a_kibibyte_each_and_leave_nothing() {
     assert!(each <= 1024, "{each} bytes");
     drop(websockets);
     drop(scripts);
-    // 134 were seen: of 50,000 connections nothing, and what a thread keeps for all, eight small buffers among it.
-    assert!(all.live() <= 1024, "{} bytes are left", all.live());
+    // Of 50,000 connections nothing, and what a thread keeps for all: small buffers, and what 256 at rest do without (`connection/rest.rs`).
+    assert!(all.live() <= 128 << 10, "{} bytes are left", all.live());
 }
 
 #[test]

@@ -105,11 +105,12 @@ impl<T> WebSocket<T> {
         };
         let shared = Rc::new(Shared::new(stream, role, config, timer, socket, subprotocol));
         let inbound = Inbound::new(role, limits).agree(config.deflate.as_ref());
+        let terms = Terms::of(&inbound);
         let mut reading = Reading::new(inbound, read_ahead);
         if let Some((interval, timeout)) = config.keepalive {
             reading.keep_alive(Pulse::new(interval, timeout, shared.timer().now()));
         }
-        let reading = Resting::new(reading, Terms { role, limits });
+        let reading = Resting::new(reading, terms);
         Self { sender: Sender { shared: Rc::clone(&shared) }, receiver: Receiver { shared, reading } }
     }
 

@@ -19,7 +19,7 @@ use super::keepalive::{Action, Keepalive, Pulse};
 use super::rest::{Boxes, Rests, Spare};
 use super::scratch::ReadBuffer;
 use super::shared::{ReadEnd, Shared};
-use crate::protocol::{Event, Inbound, Limits, MessageKind, ProtocolError, Role};
+use crate::protocol::{Event, Inbound, Inflater, Limits, MessageKind, ProtocolError, Role};
 
 /// Frames after which other tasks get their turn.
 const FRAME_BUDGET: usize = 64;
@@ -60,10 +60,10 @@ impl Budget {
 }
 
 /// What tells the reading side of one connection from that of another, while both wait.
-#[derive(Clone, Copy)]
 pub(crate) struct Terms {
-    pub(crate) role: Role,
-    pub(crate) limits: Limits,
+    role: Role,
+    limits: Limits,
+    inflater: Option<Box<Inflater>>,
 }
 
 /// What the last read says of the next.
@@ -430,12 +430,18 @@ impl Rests for Reading {
         Vec::new(),
     );
 
-    fn new(Terms { role, limits }: Terms) -> Self {
-        Self { flow: Flow::Dry, ..Self::new(Inbound::new(role, limits), Vec::new()) }
+    fn new() -> Self {
+        let limits = Limits { max_message: 0, max_frame: 0, max_fragments: 0 };
+        Self { flow: Flow::Dry, ..Self::new(Inbound::new(Role::Server, limits), Vec::new()) }
     }
 
-    fn take_on(&mut self, Terms { role, limits }: Terms) {
-        self.inbound.take_on(role, limits);
+    fn take_on(&mut self, terms: &mut Terms) {
+        self.inbound.take_on(terms.role, terms.limits);
+        *self.inbound.inflater() = terms.inflater.take();
+    }
+
+    fn leave(&mut self, terms: &mut Terms) {
+        terms.inflater = self.inbound.inflater().take();
     }
 
     /// Whether it has come to nothing but waiting: for bytes of a message of which there are none yet.
@@ -458,7 +464,7 @@ impl Rests for Reading {
 impl Terms {
     pub(crate) const fn of(inbound: &Inbound) -> Self {
         let (role, limits) = inbound.terms();
-        Self { role, limits }
+        Self { role, limits, inflater: None }
     }
 }
 

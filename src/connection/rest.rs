@@ -2,30 +2,33 @@
 //!
 //! The reading side of a connection that waits between two messages, and the sending side of one that has nothing to send, say nothing
 //! but that. They go to the thread meanwhile, for whichever connection is next, like the buffers: ten thousand idle connections do not
-//! hold them, and nothing is allocated when one wakes. What cannot be made anew from a few words (a Close that was sent, a context of
-//! compression, masking keys, the peer's pulse) stays where it is.
+//! hold them, and nothing is allocated when one wakes. What compression was agreed on stays behind, with its context. One with something
+//! else that cannot be made anew from a few words (a Close that was sent, masking keys, the peer's pulse) stays where it is.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::thread::LocalKey;
 
-use crate::protocol::Outbound;
+use crate::protocol::{Deflater, Outbound};
 
 /// Of each kind, as many as a thread keeps (some 60 KB of them): a room's, say, in which all are told something at once.
 const KEPT: usize = 256;
 
 /// Something that need not be there while it is at rest.
 pub(crate) trait Rests: Sized + 'static {
-    /// What tells one at rest from another.
-    type Terms: Copy;
+    /// What tells one at rest from another; what is only the connection's is in here while the rest is the thread's.
+    type Terms;
 
     /// For who looks at one that is not there.
     const AT_REST: &'static Self;
 
-    fn new(terms: Self::Terms) -> Self;
+    fn new() -> Self;
 
     /// Makes one at rest that of another connection.
-    fn take_on(&mut self, terms: Self::Terms);
+    fn take_on(&mut self, terms: &mut Self::Terms);
+
+    /// Leaves behind what is only this connection's.
+    fn leave(&mut self, terms: &mut Self::Terms);
 
     fn is_at_rest(&self) -> bool;
 
@@ -43,9 +46,9 @@ pub(crate) struct Resting<V: Rests> {
 }
 
 impl<V: Rests> Resting<V> {
-    pub(crate) fn new(present: V, terms: V::Terms) -> Self {
+    pub(crate) fn new(present: V, mut terms: V::Terms) -> Self {
         // In a place of the thread's, or each new connection would leave it one more.
-        let mut place = wake(terms);
+        let mut place = wake(&mut terms);
         *place = present;
         Self { present: Some(place), terms }
     }
@@ -54,12 +57,13 @@ impl<V: Rests> Resting<V> {
 
     /// Takes it away; another takes its place when it is needed.
     pub(crate) fn take(this: &mut Self) -> Box<V> {
-        this.present.take().unwrap_or_else(|| wake(this.terms))
+        this.present.take().unwrap_or_else(|| wake(&mut this.terms))
     }
 
     /// Gives it back to the thread, if it is at rest.
     pub(crate) fn rest(this: &mut Self) {
-        if let Some(present) = this.present.take_if(|present| present.is_at_rest()) {
+        if let Some(mut present) = this.present.take_if(|present| present.is_at_rest()) {
+            present.leave(&mut this.terms);
             lay(present);
         }
     }
@@ -77,22 +81,19 @@ impl<V: Rests> Deref for Resting<V> {
 impl<V: Rests> DerefMut for Resting<V> {
     #[inline]
     fn deref_mut(&mut self) -> &mut V {
-        self.present.get_or_insert_with(|| wake(self.terms))
+        self.present.get_or_insert_with(|| wake(&mut self.terms))
     }
 }
 
 /// One of the thread's. (Inlined where it is seldom called, it costs those who do not call it a tenth of a short message.)
 #[cold]
 #[inline(never)]
-fn wake<V: Rests>(terms: V::Terms) -> Box<V> {
+fn wake<V: Rests>(terms: &mut V::Terms) -> Box<V> {
     // At the end of a thread, when its locals are gone, a connection may still be polled.
-    match V::spare().try_with(|spare| spare.borrow_mut().pop()) {
-        Ok(Some(mut one)) => {
-            one.take_on(terms);
-            one
-        }
-        _ => Box::new(V::new(terms)),
-    }
+    let spare = V::spare().try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    let mut one = spare.unwrap_or_else(|| Box::new(V::new()));
+    one.take_on(terms);
+    one
 }
 
 #[inline(never)]
@@ -105,11 +106,11 @@ fn lay<V: Rests>(one: Box<V>) {
     });
 }
 
-/// The sizes of an [`Outbound`].
-#[derive(Clone, Copy)]
+/// What an [`Outbound`] at rest leaves behind.
 pub(crate) struct Sizes {
     pub(crate) fragment: usize,
     pub(crate) mark: usize,
+    pub(crate) deflater: Option<Box<Deflater>>,
 }
 
 impl Rests for Outbound {
@@ -117,12 +118,17 @@ impl Rests for Outbound {
 
     const AT_REST: &'static Self = &Self::server();
 
-    fn new(Sizes { fragment, mark }: Sizes) -> Self {
-        Self::server().with_sizes(fragment, mark)
+    fn new() -> Self {
+        Self::server()
     }
 
-    fn take_on(&mut self, Sizes { fragment, mark }: Sizes) {
-        self.set_sizes(fragment, mark);
+    fn take_on(&mut self, terms: &mut Sizes) {
+        self.set_sizes(terms.fragment, terms.mark);
+        *self.deflater() = terms.deflater.take();
+    }
+
+    fn leave(&mut self, terms: &mut Sizes) {
+        terms.deflater = self.deflater().take();
     }
 
     fn is_at_rest(&self) -> bool {

@@ -215,7 +215,7 @@ impl<T> Shared<T> {
         };
         let agreed = (subprotocol.is_some() || config.deflate.is_some())
             .then(|| Box::new(Agreed { subprotocol, deflate: config.deflate }));
-        let sizes = Sizes { fragment: config.fragment, mark: config.outbox };
+        let sizes = Sizes { fragment: config.fragment, mark: config.outbox, deflater: None };
         let outbound = outbound.with_sizes(sizes.fragment, sizes.mark).agree(config.deflate.as_ref());
         Self {
             stream: RefCell::new(if cause.is_none() { Some(stream) } else { None }),

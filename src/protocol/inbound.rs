@@ -198,7 +198,11 @@ impl Inbound {
             && self.assembly.is_none()
             && self.message.is_empty()
             && self.shown == Shown::Nothing
-            && self.inflater.is_none()
+    }
+
+    /// What compressed messages go through; between two of them, all that a later one depends on.
+    pub(crate) const fn inflater(&mut self) -> &mut Option<Box<Inflater>> {
+        &mut self.inflater
     }
 
     /// What tells one at rest from another.

@@ -20,7 +20,7 @@ pub use close::{CloseCode, CloseFrame};
 pub use deflate::Deflate;
 #[cfg(not(feature = "deflate"))]
 pub(crate) use deflate::Deflate;
-pub(crate) use deflate::DeflateParams;
+pub(crate) use deflate::{DeflateParams, Deflater, Inflater};
 pub use error::ProtocolError;
 pub use header::{EncodedHeader, FrameHeader, OpCode, Role};
 pub use inbound::{Event, Inbound, Limits, MessageKind};

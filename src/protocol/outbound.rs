@@ -571,7 +571,11 @@ impl Outbound {
                 (Closing::Open, Lent::Nothing, Place::Boundary)
             )
             && self.keys.is_none()
-            && self.deflater.is_none()
+    }
+
+    /// What compresses messages; all that a later one depends on.
+    pub(crate) const fn deflater(&mut self) -> &mut Option<Box<Deflater>> {
+        &mut self.deflater
     }
 
     /// Whether a message may still be sent: not after our Close.
