@@ -268,6 +268,29 @@ fn short_messages_and_those_that_do_not_shrink_go_as_they_are() {
 }
 
 #[test]
+fn an_empty_message_does_not_cost_the_context() {
+    let mut outbound = outbound(Role::Server, &one_way(Role::Server, false, 15).threshold(0));
+    for message in [json(5, 4000), Vec::new()] {
+        outbound.push(MessageKind::Binary, &message);
+        write(&mut outbound);
+    }
+    outbound.push(MessageKind::Binary, &json(5, 4000));
+    let again = write(&mut outbound).len();
+    assert!(again < 60, "{again} bytes for what was just said");
+}
+
+#[test]
+fn a_level_beyond_the_last_is_the_last() {
+    let size = |level| {
+        let mut outbound = outbound(Role::Server, &Deflate::new().level(level));
+        outbound.push(MessageKind::Binary, &json(1, 40_000));
+        write(&mut outbound).len()
+    };
+    assert!(size(9) < size(1), "{} and {} bytes", size(9), size(1));
+    assert_eq!([10, u32::MAX].map(size), [size(9); 2]);
+}
+
+#[test]
 fn a_long_message_goes_out_in_fragments_of_its_compressed_form() {
     let deflate = Deflate::new();
     let mut outbound = outbound(Role::Server, &deflate).with_sizes(1000, 64 << 10);
@@ -620,6 +643,73 @@ fn a_peer_that_begins_a_bomb_and_waits_holds_what_it_sent() {
     let mut input = &wire[..wire.len() - 1];
     assert_eq!(inbound.receive(&mut input).unwrap(), None);
     assert!(scope.live() < 4000, "{} bytes for {}", scope.live(), wire.len());
+}
+
+#[test]
+fn compressed_messages_are_received_behind_what_is_there_however_they_are_cut() {
+    let messages = [json(1, 200_000), Vec::new(), json(2, 3000)];
+    let deflate = Deflate::new();
+    let mut outbound = outbound(Role::Server, &deflate);
+    messages.iter().for_each(|message| outbound.push(MessageKind::Binary, message));
+    let wire = write(&mut outbound);
+    for step in [1, 1000, wire.len()] {
+        let mut inbound = Inbound::new(Role::Client, protocol::Limits::default()).with_deflate(&deflate);
+        let (mut data, mut ends) = (b"so far, ".to_vec(), Vec::new());
+        for mut piece in wire.chunks(step) {
+            while let Some(event) = inbound.receive_into(&mut piece, &mut data).unwrap() {
+                if event == protocol::Event::Message(MessageKind::Binary) {
+                    ends.push(data.len());
+                }
+            }
+            assert!(piece.is_empty());
+        }
+        assert_eq!(ends, [200_008, 200_008, 203_008], "in pieces of {step}");
+        assert!(data == [&b"so far, "[..], &messages.concat()].concat());
+    }
+}
+
+#[test]
+fn a_long_compressed_frame_is_not_taken_for_one_that_can_be_read_where_it_stays() {
+    let message = json(3, 900_000);
+    let deflate = Deflate::new().level(1);
+    let mut outbound = outbound(Role::Client, &deflate).with_sizes(1 << 20, 64 << 10);
+    outbound.push(MessageKind::Binary, &message);
+    let wire = write(&mut outbound);
+    assert!(wire.len() > 150_000, "{} bytes are no long frame", wire.len());
+    let stream = futures_lite::io::Cursor::new(wire);
+    let config = Config::new().deflate(deflate);
+    let mut socket = WebSocket::with_timer(stream, Role::Server, config, Vec::new(), NoTimer);
+    let mut data = Vec::new();
+    block_on(socket.receiver.receive_data(&mut data)).unwrap();
+    assert!(data == message, "{} bytes of {}", data.len(), message.len());
+}
+
+/// What does not shrink is a little longer than it is.
+#[test]
+fn a_message_of_just_the_limit_may_be_longer_when_it_is_compressed() {
+    for max_frame in [1000, 1001] {
+        let limits = protocol::Limits { max_message: 1000, max_frame, ..protocol::Limits::default() };
+        let message = noise(1, 1000);
+        let (len, inverse) = (1000_u16.to_le_bytes(), (!1000_u16).to_le_bytes());
+        let stored = [&[0][..], &len, &inverse, &message, &[0]].concat();
+        let wire = slow::raw_frame(From::Server, 0xC2, &stored);
+        let mut inbound = Inbound::new(Role::Client, limits).with_deflate(&Deflate::new());
+        let (told, error) = ends::agree::tell(&mut inbound, &wire);
+        assert_eq!((told, error), (vec![Event::Binary(message)], None));
+    }
+}
+
+#[test]
+fn nothing_is_held_of_a_compressed_message_that_a_fault_has_ended() {
+    let deflate = Deflate::new();
+    let mut wire = slow::raw_frame(From::Server, 0x42, &noise(1, 40_000));
+    // A new message inside the one that has begun.
+    wire.extend(slow::raw_frame(From::Server, 0x82, b"!"));
+    let scope = Scope::new();
+    let mut inbound = Inbound::new(Role::Client, protocol::Limits::default()).with_deflate(&deflate);
+    let (_, error) = ends::agree::tell(&mut inbound, &wire);
+    assert!(matches!(error, Some(protocol::ProtocolError::ExpectedContinuation { .. })), "{error:?}");
+    assert!(scope.live() < 10_000, "{} bytes are held", scope.live());
 }
 
 #[test]

@@ -321,6 +321,11 @@ fn late(read: Vec<Read>, writes: Write) -> HandshakeError {
 }
 
 #[test]
+fn a_blank_before_a_request_folds_nothing() {
+    assert!(matches!(with("GET ", " GET "), HandshakeError::RequestLine));
+}
+
+#[test]
 fn every_error_of_a_handshake() {
     let plain = |request: &[u8]| refused(request, |server| server);
     let takeover = "permessage-deflate; server_no_context_takeover";

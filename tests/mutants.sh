@@ -1,13 +1,13 @@
 #!/bin/bash
-# What would the tests not notice? cargo-mutants changes a line of `src/` at a time; each change must make a test fail.
-# tests/mutants.sh [SLICE..]: ring, framing, close, hub, server, client, deflate; all of them without a name, which takes an hour or two.
+# What would the tests not notice? cargo-mutants names the changes of a line of `src/` that there are; each must make a test fail.
+# tests/mutants.sh [SLICE..]: ring, close, hub, framing, client, deflate, server; all of them without a name.
 #
-# Needs cargo-mutants: cargo install --locked cargo-mutants; with mold it is quicker. What a slice found lies in
-# target/mutants/SLICE; the figures, and why those that nobody noticed may live, in tests/MUTANTS.md.
-# SHARD=0/4 does every fourth of a slice: counts of shards add up, and a few of them are a fair sample.
+# Needs cargo-mutants (cargo install --locked cargo-mutants) and Python; with mold it is quicker. All mutants are built at once, and
+# each then runs the tests that come by its function, which takes a second or so: how, tests/mutants.py says. The figures, and why those
+# that nobody noticed may live, are in tests/MUTANTS.md.
 #
-# Most mutants are noticed by quick tests; those that are not are tried again with more of them. It works in a copy of the tree that
-# stays, so that a build begins where the last one ended.
+# SHARD=0/4 does every fourth mutant; shards add up, as what was found is kept until `src/` or the tests change. WORKERS=2 runs so many
+# at once, TESTS="rules errors" builds and asks only these (and those in `src/`), MUTANTS=/dev/shm/mutants works there.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,61 +15,21 @@ if ! cargo mutants --version >/dev/null 2>&1; then
     echo "cargo-mutants is missing: cargo install --locked cargo-mutants" >&2
     exit 2
 fi
-[ $# -gt 0 ] || set -- ring framing close hub server client deflate
-root=$PWD/target/mutants
-mkdir -p "$root/tree"
-# Only what changed, so that cargo does not build the rest again.
+root=${MUTANTS:-$PWD/target/mutants}
+mkdir -p "$root/plain" "$root/tree"
+# Two copies: one to compare with, and one to change. Only what changed, so that cargo does not build the rest again.
 git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
-    [ ! -f "$file" ] || cmp -s "$file" "$root/tree/$file" || install -D "$file" "$root/tree/$file"
-done
-export CARGO_TARGET_DIR=$root/target CARGO_INCREMENTAL=1 CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_DEV_DEBUG=0
-if command -v mold >/dev/null; then export RUSTFLAGS=-Clink-arg=-fuse-ld=mold; fi
-
-# mutate OUT FILES SECONDS TESTS WHICH..
-mutate() {
-    local out=$1 files=$2 seconds=$3 tests=$4 test arguments=(--cargo-arg=--lib)
-    shift 4
-    # For the build as for the run, so that nothing else is built.
-    for test in $tests; do arguments+=("--cargo-arg=--test=$test"); done
-    # Status 2 says that some were missed, 3 that some timed out: they are counted below.
-    (cd "$root/tree" && cargo mutants --in-place --all-features --file "$files" --no-shuffle --output "$out" \
-        --timeout "$seconds" --no-times --colors never "${arguments[@]}" "$@") >>"$out/log" 2>&1 || [ $? -le 3 ] || {
-        tail -20 "$out/log" >&2
-        exit 1
-    }
-}
-
-for slice in "$@"; do
-    # The tests that know the files best, and more of those that know them: an unnoticed mutant here may still be noticed elsewhere.
-    case $slice in
-        ring) files="src/ring.rs" quick="" more="shown" ;;
-        framing) files="src/protocol/{header,inbound,mask,utf8,outbound,spare,error}.rs" quick="rules" more="rules bad_input lengths review rfc deflate shown" ;;
-        close) files="src/{protocol,connection}/close.rs" quick="rules" more="rules errors closing shown" ;;
-        hub) files="src/connection/hub.rs" quick="" more="rules review" ;;
-        server) files="src/handshake/{error,head,headers,key,link,origin,refusal,request,responding,response,server}.rs" quick="handshake" more="handshake client errors shown" ;;
-        client) files="src/handshake/{answer,client,offer,url}.rs" quick="client" more="client handshake errors shown" ;;
-        deflate) files="src/{handshake/extensions,protocol/deflate}.rs" quick="" more="handshake client deflate shown" ;;
-        *)
-            echo "no slice '$slice'. There are: ring framing close hub server client deflate" >&2
-            exit 2
-            ;;
-    esac
-    shard=${SHARD:-0/1}
-    out=$root/$slice-${shard/\//-}
-    rm -rf "$out" && mkdir -p "$out"
-    mutate "$out" "$files" 20 "$quick" --shard "$shard" --sharding round-robin
-    cp "$out/mutants.out/timeout.txt" "$out/timeouts"
-    count() { wc -l <"$out/mutants.out/$1.txt"; }
-    caught=$(count caught) unviable=$(count unviable)
-    if [ -s "$out/mutants.out/missed.txt" ]; then
-        again=()
-        while IFS= read -r name; do
-            again+=(--re "^$(printf '%s' "$name" | sed 's/[][\\.*^$+?(){}|]/\\&/g')\$")
-        done <"$out/mutants.out/missed.txt"
-        mutate "$out" "$files" 90 "$more" "${again[@]}"
-        caught=$((caught + $(count caught)))
-        sort -u "$out/timeouts" "$out/mutants.out/timeout.txt" -o "$out/timeouts"
+    if [ -f "$file" ] && ! cmp -s "$file" "$root/plain/$file"; then
+        install -D "$file" "$root/plain/$file"
+        install -D "$file" "$root/tree/$file"
     fi
-    echo "$slice $shard: $caught caught, $(wc -l <"$out/timeouts") timeout, $(count missed) missed, $unviable unviable"
-    cat "$out/mutants.out/missed.txt"
 done
+(cd "$root/plain" && cargo mutants --list --json --all-features \
+    --file src/ring.rs --file 'src/{protocol,handshake}/**' --file 'src/connection/{close,hub}.rs' >"$root/list.json")
+
+# Nothing is optimised: that is built soonest, and nearly all tests are quick as it is.
+export CARGO_TARGET_DIR=$root/target CARGO_INCREMENTAL=1 CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_TEST_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=0
+RUSTFLAGS=--cap-lints=allow
+if command -v mold >/dev/null; then RUSTFLAGS="-Clink-arg=-fuse-ld=mold $RUSTFLAGS"; fi
+export RUSTFLAGS
+exec python3 tests/mutants.py "$root" "${SHARD:-0/1}" "$@"

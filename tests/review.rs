@@ -337,6 +337,46 @@ fn one_batch_is_out_at_a_time() {
 }
 
 #[test]
+fn close_now_lets_out_the_frame_that_has_begun_wherever_that_lies() {
+    // Two frames in one buffer, and one that is shared with others.
+    let frame = EncodedFrame::binary(&[7; 2000]);
+    let all = [&b"\x81\x03one\x81\x03two"[..], frame.as_bytes()].concat();
+    for (written, end) in [(0, 0), (3, 5), (5, 5), (6, 10), (10, 10), (11, 2014), (2013, 2014), (2014, 2014)]
+    {
+        for is_out in [false, true] {
+            let mut outbound = Outbound::server();
+            outbound.push(MessageKind::Text, b"one");
+            outbound.push(MessageKind::Text, b"two");
+            outbound.push_frame(&frame);
+            let batch = outbound.take().unwrap();
+            if is_out {
+                outbound.close_now(None);
+                outbound.put_back(batch, written);
+            } else {
+                outbound.put_back(batch, written);
+                outbound.close_now(None);
+            }
+            let mut wire = Vec::new();
+            while let Some(batch) = outbound.take() {
+                wire.extend_from_slice(batch.first());
+                let written = batch.first().len();
+                outbound.put_back(batch, written);
+            }
+            assert_eq!(wire, [&all[written..end], b"\x88\0"].concat(), "{written} bytes had left: {is_out}");
+        }
+    }
+}
+
+#[test]
+fn an_outbox_that_has_come_to_its_mark_has_no_room() {
+    for (mark, has_room) in [(10, false), (11, false), (12, true)] {
+        let mut outbound = Outbound::server().with_sizes(64 << 10, mark);
+        outbound.push(MessageKind::Text, b"a message");
+        assert_eq!((outbound.queued(), outbound.has_room()), (11, has_room), "{mark}");
+    }
+}
+
+#[test]
 fn a_room_cuts_off_a_member_that_is_too_slow_without_waiting_for_it() {
     let clock = Clock::new();
     let (script, websocket) = connect_at(Config::new().outbox(1000), clock.clone());

@@ -812,6 +812,39 @@ fn without_a_sender_the_receiver_answers_and_closes() {
     assert!(script.dropped.get());
 }
 
+/// A close is waited for, and given up, as a `select` does; whoever gave it up waits for nothing any more.
+#[test]
+fn a_half_that_gave_up_its_close_is_not_woken_for_what_the_other_half_writes() {
+    for is_given_up in [false, true] {
+        let (script, websocket) = connect(Role::Server, Config::new());
+        let (mut sender, mut receiver) = websocket.split();
+        script.room.set(1);
+        let (closes, receives) = (Hand::new(), Hand::new());
+        let mut close = Box::pin(sender.close());
+        assert!(closes.poll(close.as_mut()).is_pending());
+        let kept = (!is_given_up).then_some(close);
+        script.room.set(100);
+        assert!(receives.once(receiver.receive()).is_pending());
+        assert_eq!(script.take_written(), b"\x88\x02\x03\xE8");
+        assert_eq!(closes.wakes(), usize::from(!is_given_up));
+        drop(kept);
+    }
+    for is_given_up in [false, true] {
+        let (script, websocket) = connect(Role::Server, Config::new());
+        let (mut sender, mut receiver) = websocket.split();
+        script.room.set(1);
+        let (closes, sends) = (Hand::new(), Hand::new());
+        let mut close = Box::pin(receiver.close());
+        assert!(closes.poll(close.as_mut()).is_pending());
+        let kept = (!is_given_up).then_some(close);
+        script.room.set(100);
+        ready(sends.once(sender.flush())).unwrap();
+        assert_eq!(script.take_written(), b"\x88\x02\x03\xE8");
+        assert_eq!(closes.wakes(), usize::from(!is_given_up));
+        drop(kept);
+    }
+}
+
 // --- memory (rules 7 and 8, section 4) ----------------------------------------------------------------------------
 
 /// Runs `work` once, so that what is made only once, the thread's scratch buffer, is there.
@@ -979,6 +1012,19 @@ fn in_the_steady_state_no_message_costs_an_allocation() {
         // One for the bytes behind the first of sixteen messages; none for a message.
         assert!(counts[10..].iter().all(|count| *count <= 2), "{role:?} {counts:?}");
     }
+}
+
+#[test]
+fn a_long_frame_is_read_in_large_pieces() {
+    let (script, mut websocket) = connect(Role::Server, Config::new().max_message(4 << 20));
+    script.say(&masked(0x82, &vec![7; 4 << 20]));
+    let hand = Hand::new();
+    let mut data = Vec::new();
+    while hand.once(websocket.receiver.receive_data(&mut data)).is_pending() {
+        assert!(hand.wakes() > 0, "it goes on when others have had their turn");
+    }
+    assert!(data.len() == 4 << 20 && data.iter().all(|byte| *byte == 7));
+    assert!(script.read_calls.get() < 32, "{} reads of 64 KiB would be 64", script.read_calls.get());
 }
 
 #[test]

@@ -70,6 +70,35 @@ fn every_error_of_a_connection_has_its_words_and_its_kind_of_io_error() {
 }
 
 #[test]
+fn a_broken_rule_has_its_words_and_its_section() {
+    let found = unsync_websocket::protocol::OpCode::Text;
+    for (error, words, section) in [
+        (ProtocolError::ReservedBit, "reserved bit set without an extension", "5.2"),
+        (ProtocolError::ReservedOpCode { opcode: 11 }, "reserved opcode 0xb", "5.2"),
+        (ProtocolError::LengthNotMinimal, "payload length in a longer form than needed", "5.2"),
+        (ProtocolError::LengthTopBit, "payload length with its top bit set", "5.2"),
+        (ProtocolError::FragmentedControl, "control frame in fragments", "5.5"),
+        (ProtocolError::ControlTooLong, "control frame of more than 125 bytes", "5.5"),
+        (ProtocolError::NotMasked, "frame from a client is not masked", "5.1"),
+        (ProtocolError::Masked, "frame from a server is masked", "5.1"),
+        (ProtocolError::UnexpectedContinuation, "continuation frame without a message", "5.4"),
+        (ProtocolError::ExpectedContinuation { found }, "Text frame inside a message in fragments", "5.4"),
+        (ProtocolError::InvalidUtf8, "text is not UTF-8", "8.1"),
+        (ProtocolError::CloseTooShort, "close frame with half a code", "5.5.1"),
+        (ProtocolError::CloseCode { code: 1005 }, "close code 1005 may not travel", "7.4"),
+        (ProtocolError::FrameTooBig { len: 9, max: 8 }, "frame of 9 bytes, 8 are allowed", "10.4"),
+        (ProtocolError::MessageTooBig { len: 9, max: 8 }, "message of 9 bytes, 8 are allowed", "10.4"),
+        (ProtocolError::TooManyFragments { max: 7 }, "message in more than 7 frames", "10.4"),
+    ] {
+        assert_eq!(error.section(), section, "{error:?}");
+        assert_eq!(error.to_string(), format!("{words} (RFC 6455, section {section})"));
+    }
+    let error = ProtocolError::InvalidDeflate;
+    let words = "compressed message that cannot be inflated (RFC 7692, section 7.2.2)";
+    assert_eq!((error.section(), error.to_string().as_str()), ("7.2.2", words));
+}
+
+#[test]
 fn the_stream_s_own_error_comes_out_of_a_handshake_as_it_was() {
     let error = HandshakeError::from(broken());
     assert_eq!(error.source().unwrap().to_string(), "cut");
@@ -190,6 +219,22 @@ fn the_core_tells_lengths_and_nothing_of_what_was_said() {
 }
 
 #[test]
+fn a_request_and_its_answer_tell_where_they_are_and_nothing_of_what_was_said() {
+    let head = "GET /path?token=secret HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n";
+    let server = Server::with_timer(Cursor::new(head.as_bytes().to_vec()), NoTimer);
+    let request = block_on(server.receive_request()).unwrap();
+    let shown = format!("{request:?}");
+    keeps_quiet(&shown, "ServerRequest");
+    assert!(shown.contains(r#"method: "GET", path: "/path""#), "{shown}");
+    assert!(shown.contains("is_upgrade: false"), "{shown}");
+    let answer = request.respond(404).header("Set-Cookie", "secret").body("a secret");
+    let shown = format!("{answer:?}");
+    keeps_quiet(&shown, "Response");
+    assert!(shown.contains("404, headers of 20 bytes, body of 8 bytes"), "{shown}");
+    keeps_quiet(&format!("{:?}", answer.into_future()), "Responding");
+}
+
+#[test]
 fn what_is_the_default_is_what_new_makes() {
     assert_eq!(format!("{:?}", Config::default()), format!("{:?}", Config::new()));
     #[cfg(feature = "deflate")]
@@ -207,6 +252,36 @@ fn bytes_are_a_binary_message_whoever_lends_them() {
     let mut bytes = *b"abc";
     assert!(matches!(Message::from(&mut bytes), Message::Binary(b"abc")));
     assert!(matches!(Message::from(&mut bytes.to_vec()), Message::Binary(b"abc")));
+}
+
+#[test]
+fn a_refusal_says_what_was_wrong_and_nothing_of_our_own_insides() {
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let refused = |lines: &str, protocol: Option<&str>| {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        let mut stream = Cursor::new(head.into_bytes());
+        let accepted = block_on(async {
+            let server = Server::with_timer(&mut stream, NoTimer).same_origin();
+            let request = server.receive_request().await?;
+            let request = match protocol {
+                Some(protocol) => request.protocol(protocol),
+                None => request,
+            };
+            request.accept().await.map(drop)
+        });
+        let text = String::from_utf8(stream.into_inner()).unwrap();
+        (accepted.unwrap_err(), text.rsplit("\r\n\r\n").next().unwrap().to_owned())
+    };
+    let (error, body) = refused(&upgrade.replace("13", "12"), None);
+    assert!(matches!(error, HandshakeError::Version), "{error:?}");
+    assert_eq!(body, format!("{error}\n"));
+    let (error, body) = refused(upgrade, Some("secret"));
+    assert!(matches!(error, HandshakeError::ProtocolNotOffered { .. }), "{error:?}");
+    assert_eq!(body, "the server's answer was not fit to be sent\n");
+    let (error, body) = refused(&format!("{upgrade}Origin: http://b\r\n"), None);
+    assert!(matches!(error, HandshakeError::ForeignOrigin { .. }), "{error:?}");
+    assert_eq!(body, "pages from there may not connect here\n");
 }
 
 #[test]

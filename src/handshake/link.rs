@@ -272,3 +272,63 @@ fn poll_drain<T: AsyncRead + Unpin>(
     }
     Poll::Ready(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::connection::NoTimer;
+
+    /// Its peer never ends its side.
+    #[derive(Default)]
+    struct Stream {
+        written: Vec<u8>,
+        reads: usize,
+        close_fails: bool,
+    }
+
+    impl AsyncRead for Stream {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            self.reads = self.reads.saturating_add(1);
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Stream {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.written.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(if self.close_fails { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) })
+        }
+    }
+
+    /// Says goodbye on `stream`, once: how that ended, and what was read behind the answer.
+    fn say_goodbye(stream: Stream, half_close: fn(&mut Stream) -> io::Result<()>) -> (Poll<bool>, usize) {
+        let mut link = Link::new(stream, Box::new(NoTimer));
+        link.socket = Some(Socket { half_close, poll_readable: None });
+        let mut farewell = Farewell::new(b"refused".to_vec());
+        let ended = farewell.poll(&mut link, &mut Context::from_waker(Waker::noop()));
+        assert_eq!(link.stream.written, b"refused");
+        (ended.map(|result| result.is_ok()), link.stream.reads)
+    }
+
+    #[test]
+    fn a_stream_that_cannot_be_half_closed_behind_a_refusal_is_not_waited_for() {
+        assert_eq!(say_goodbye(Stream::default(), |_| Ok(())), (Poll::Pending, 1), "its peer is still there");
+        let gone = (Poll::Ready(true), 0);
+        assert_eq!(say_goodbye(Stream::default(), |_| Err(io::ErrorKind::NotConnected.into())), gone);
+        assert_eq!(say_goodbye(Stream { close_fails: true, ..Stream::default() }, |_| Ok(())), gone);
+    }
+}

@@ -47,6 +47,12 @@ fn what_is_wanted_is_offered() {
             anything().server_max_window_bits(10).client_max_window_bits(8),
             "server_max_window_bits=10; client_max_window_bits=8",
         ),
+        // There are no smaller windows, and no larger ones.
+        (
+            anything().server_max_window_bits(7).client_max_window_bits(0),
+            "server_max_window_bits=8; client_max_window_bits=8",
+        ),
+        (anything().server_max_window_bits(16).client_max_window_bits(255), "client_max_window_bits"),
         (
             anything().server_no_context_takeover(true).server_max_window_bits(14),
             "server_no_context_takeover; server_max_window_bits=14; client_max_window_bits",

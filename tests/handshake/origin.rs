@@ -181,7 +181,18 @@ fn either_policy_suffices_and_an_empty_list_lets_nobody_in() {
 
 #[test]
 fn an_entry_that_is_no_origin_is_a_fault_of_ours() {
-    for entry in ["example.com", "https://a/", "https://a/path", "*", "https://*.a", "", "https://", "Null"] {
+    for entry in [
+        "example.com",
+        "https://a/",
+        "https://a/path",
+        "*",
+        "https://*.a",
+        "",
+        "https://",
+        "Null",
+        "7z://a",
+        "x_y://a",
+    ] {
         let (wire, seen) = Wire::of(&crate::wire::upgrade("/", ""));
         let server = Server::with_timer(wire, NoTimer).allow_origins(["https://good", entry, "bad"]);
 
@@ -192,6 +203,15 @@ fn an_entry_that_is_no_origin_is_a_fault_of_ours() {
             "{entry}"
         );
         assert_eq!(Reply::parse(&seen.lock().unwrap().written).status, 500);
+    }
+}
+
+#[test]
+fn a_request_tells_whether_it_is_of_a_page_of_its_host() {
+    for (origin, expected) in [("http://a", true), ("http://b", false)] {
+        let (wire, _) = Wire::of(&crate::wire::upgrade("http://a/", &format!("Origin: {origin}\r\n")));
+        let request = block_on(Server::with_timer(wire, NoTimer).receive_request()).unwrap();
+        assert_eq!(request.is_same_origin(), expected, "{origin}");
     }
 }
 
