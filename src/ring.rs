@@ -736,12 +736,27 @@ mod tests {
             assert!(read_now(&mut reader).is_ready());
         }
         assert_eq!(capacities(&reader), (3000, 3000));
+        for _ in 0..2 {
+            writer.write(&[0; 1000]).unwrap();
+            assert!(read_now(&mut reader).is_ready());
+        }
+        assert_eq!(capacities(&reader), (3000, 3000), "there was room");
         for _ in 0..3 {
             writer.write(&[0; 30_000]).unwrap();
             assert!(read_now(&mut reader).is_ready());
         }
         let (front, back) = capacities(&reader);
         assert!(front <= KEEP && back <= KEEP, "{front} and {back} bytes kept");
+    }
+
+    #[test]
+    fn an_idle_ring_keeps_buffers_of_just_4_kib() {
+        let (writer, mut reader) = new_shared();
+        for _ in 0..3 {
+            writer.write(&[0; KEEP]).unwrap();
+            assert!(read_now(&mut reader).is_ready());
+        }
+        assert_eq!(capacities(&reader), (KEEP, KEEP));
     }
 
     #[test]

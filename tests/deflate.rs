@@ -280,6 +280,13 @@ fn an_empty_message_does_not_cost_the_context() {
 }
 
 #[test]
+fn a_window_beyond_the_largest_is_the_largest() {
+    let both = |bits| Deflate::new().server_max_window_bits(bits).client_max_window_bits(bits);
+    assert_eq!([16, 255].map(both), [both(15); 2]);
+    assert_eq!([0, 7].map(both), [both(8); 2]);
+}
+
+#[test]
 fn a_level_beyond_the_last_is_the_last() {
     let size = |level| {
         let mut outbound = outbound(Role::Server, &Deflate::new().level(level));

@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use unsync_websocket::protocol::{MessageKind, Outbound};
+use unsync_websocket::protocol::{Inbound, Limits, MessageKind, Outbound};
 use unsync_websocket::{
     CloseCode, Config, EncodedFrame, Error, Incoming, NoTimer, QueueError, QueueHandle, Role, Sleep, Timer,
     WebSocket,
@@ -365,6 +365,57 @@ fn close_now_lets_out_the_frame_that_has_begun_wherever_that_lies() {
             assert_eq!(wire, [&all[written..end], b"\x88\0"].concat(), "{written} bytes had left: {is_out}");
         }
     }
+}
+
+#[test]
+fn a_pong_that_waits_goes_behind_the_frame_that_has_begun_and_before_all_others() {
+    let frames = [1, 2].map(|byte| EncodedFrame::binary(&[byte; 2000]));
+    let mut outbound = Outbound::server().with_sizes(64 << 10, 1);
+    frames.iter().for_each(|frame| outbound.push_frame(frame));
+    let batch = outbound.take().unwrap();
+    outbound.put_back(batch, 1);
+    outbound.answer_ping(b"?");
+    let mut wire = Vec::new();
+    while let Some(batch) = outbound.take() {
+        batch.with_slices(|slices| slices.iter().for_each(|slice| wire.extend_from_slice(slice)));
+        let written = batch.with_slices(|slices| slices.iter().map(|slice| slice.len()).sum());
+        outbound.put_back(batch, written);
+    }
+    assert!(wire == [&frames[0].as_bytes()[1..], b"\x8A\x01?", frames[1].as_bytes()].concat());
+}
+
+/// A binary frame of `len` bytes from a server, as far as `come` bytes of it.
+fn begun(len: usize, come: usize) -> Vec<u8> {
+    let header = [&[0x82, 127][..], &(len as u64).to_be_bytes()].concat();
+    [header, vec![7; come]].concat()
+}
+
+#[test]
+fn a_message_on_its_way_has_no_more_room_than_it_can_come_to() {
+    let scope = Scope::new();
+    let mut inbound = Inbound::new(Role::Client, Limits::default());
+    for mut piece in begun(70_000, 69_000).chunks(1000) {
+        assert_eq!(inbound.receive(&mut piece).unwrap(), None);
+    }
+    assert!(scope.live() < 75_000, "{} bytes for 69,000 of 70,000", scope.live());
+}
+
+#[test]
+fn a_message_that_stalls_gives_back_room_that_was_made_for_a_longer_one() {
+    let mut inbound = Inbound::new(Role::Client, Limits::default());
+    let scope = Scope::new();
+    let whole = begun(1 << 20, 1 << 20);
+    for mut piece in whole.chunks(10_000) {
+        inbound.receive(&mut piece).unwrap();
+    }
+    drop(whole);
+    inbound.release_memory();
+    // The thread keeps that buffer for whoever needs one next.
+    for mut piece in begun(1 << 20, 100_000).chunks(10_000) {
+        assert_eq!(inbound.receive(&mut piece).unwrap(), None);
+    }
+    inbound.release_memory();
+    assert!(scope.live() < 300_000, "{} bytes for 100,000", scope.live());
 }
 
 #[test]

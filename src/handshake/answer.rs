@@ -22,7 +22,7 @@ impl Answered {
         match parsed.parse(head) {
             Ok(httparse::Status::Complete(len)) if len == head.len() => {}
             Ok(_) => return Err(HandshakeError::StatusLine),
-            Err(error) => return Err(fault(error, head, limits)),
+            Err(error) => return Err(fault(error, head)),
         }
         match (parsed.code, parsed.version) {
             (Some(status @ 100..), Some(version)) => {
@@ -38,10 +38,9 @@ impl Answered {
     }
 }
 
-/// Our word for what httparse found.
-fn fault(error: httparse::Error, head: &[u8], limits: HeadLimits) -> HandshakeError {
+/// Our word for what httparse found. Not that there are too many headers: who read the head has counted them.
+fn fault(error: httparse::Error, head: &[u8]) -> HandshakeError {
     match error {
-        httparse::Error::TooManyHeaders => HandshakeError::TooManyHeaders { max: limits.max_headers },
         httparse::Error::Version if names_a_version(head) => HandshakeError::HttpVersion,
         httparse::Error::HeaderName | httparse::Error::HeaderValue => HandshakeError::HeaderLine,
         _ => HandshakeError::StatusLine,

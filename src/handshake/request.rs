@@ -58,7 +58,7 @@ impl Request {
         match parsed.parse(head) {
             Ok(httparse::Status::Complete(len)) if len == head.len() => {}
             Ok(_) => return Err(HandshakeError::RequestLine),
-            Err(error) => return Err(fault(error, head, limits)),
+            Err(error) => return Err(fault(error, head)),
         }
         let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
             return Err(HandshakeError::RequestLine);
@@ -360,10 +360,9 @@ impl Request {
     }
 }
 
-/// Our word for what httparse found.
-fn fault(error: httparse::Error, head: &[u8], limits: HeadLimits) -> HandshakeError {
+/// Our word for what httparse found. Not that there are too many headers: who read the head has counted them.
+fn fault(error: httparse::Error, head: &[u8]) -> HandshakeError {
     match error {
-        httparse::Error::TooManyHeaders => HandshakeError::TooManyHeaders { max: limits.max_headers },
         httparse::Error::Version if names_a_version(head) => HandshakeError::HttpVersion,
         httparse::Error::HeaderName | httparse::Error::HeaderValue => HandshakeError::HeaderLine,
         _ => HandshakeError::RequestLine,

@@ -93,6 +93,18 @@ fn a_body_without_end_is_cut_at_16_kib_and_no_more_is_read() {
 }
 
 #[test]
+fn a_chunk_line_without_end_is_the_end_of_a_body() {
+    for (len, body, is_whole) in [(200, &b"a"[..], true), (300, b"", false)] {
+        let head = "HTTP/1.1 404 x\r\nTransfer-Encoding: chunked\r\n\r\n1;";
+        let bytes = format!("{head}{}\r\na\r\n0\r\n\r\n", "x".repeat(len));
+        // So much of the line, and it is not over.
+        let (server, _) = Server::cut(bytes.as_bytes(), &[head.len() + len]);
+        let Err(HandshakeError::Refused(refusal)) = block_on(client(server).connect()) else { panic!() };
+        assert_eq!((refusal.body(), refusal.is_whole()), (body, is_whole), "{len} bytes of a line");
+    }
+}
+
+#[test]
 fn a_body_that_cannot_be_read_does_not_hide_the_refusal() {
     for read in
         [Read::Fails(io::ErrorKind::ConnectionReset), Read::Miscounts, Read::Bytes(b"zz\r\n".to_vec())]
