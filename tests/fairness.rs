@@ -182,8 +182,8 @@ impl Kind {
 const POLLS: usize = 400;
 /// Equal runs at the most, of which the least time of each poll counts.
 const RUNS: usize = 40;
-/// What a poll takes at the most.
-const POLL: Duration = Duration::from_micros(2500);
+/// What a poll takes at the most, in a build that is not optimised, on a machine that others use.
+const POLL: Duration = Duration::from_millis(5);
 
 #[test]
 fn no_poll_does_more_than_its_share() {
