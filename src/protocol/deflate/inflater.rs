@@ -19,9 +19,9 @@ const PIECE: usize = 16 << 10;
 /// takes 75 ns a byte, so a step takes a millisecond or so.
 const STEP: (usize, usize) = (16 << 10, 64 << 10);
 /// What a byte of input may take, in bytes of output: a step of either is as long. So a message is charged what it may have taken, and no flat
-/// sum: with one of 16 KiB a turn had four messages of a chat (18 us), and four of the slowest (2.8 ms); now it has 32 (96 us), and one.
+/// sum: with one of 16 KiB a turn had four messages of a chat, and four of the slowest; now it has 32, and one.
 const INPUT_COST: usize = STEP.1 / STEP.0;
-/// What it takes to begin: 3 us, of the millisecond that a step may take, and more where there is a window.
+/// What it takes to begin, and more where there is a window.
 const BEGIN_COST: usize = 512;
 
 #[derive(Debug)]
