@@ -70,7 +70,7 @@ async fn read_naively(stream: SharedStream, len: usize) {
 /// Two tasks write through one stream, one reads all at the other end. No task gets lost but by a lost wake-up.
 fn two_naive_writers(model: Model, seed: u64) -> Outcome {
     let sim = Sim::with(Chooser::seeded(seed), Trace::default());
-    let (_net, near, mut far) = SimNet::new(&sim, Config::new(model).capacity(16).noise(20));
+    let (_net, near, mut far) = SimNet::new(&sim, Config::new(model).strangers().capacity(16).noise(20));
     let near = Rc::new(RefCell::new(near));
     sim.spawn("writer A", write_naively(near.clone(), 100));
     sim.spawn("writer B", write_naively(near, 30));
@@ -81,7 +81,7 @@ fn two_naive_writers(model: Model, seed: u64) -> Outcome {
 /// One task writes, one reads, both ways full.
 fn naive_reader_and_writer(model: Model, seed: u64) -> Outcome {
     let sim = Sim::with(Chooser::seeded(seed), Trace::default());
-    let (_net, near, far) = SimNet::new(&sim, Config::new(model).capacity(16).noise(20));
+    let (_net, near, far) = SimNet::new(&sim, Config::new(model).strangers().capacity(16).noise(20));
     for (end, names) in [(near, ["near writer", "near reader"]), (far, ["far writer", "far reader"])] {
         let end = Rc::new(RefCell::new(end));
         sim.spawn(names[0], write_naively(end.clone(), 100));
@@ -108,7 +108,8 @@ fn keep_last_loses_the_first_of_two_writers_and_the_oracle_says_so() {
 fn drop_on_success_unregisters_a_bystander() {
     // Writer A waits in a full pipe. The pipe drains, and before the event arrives B's write succeeds.
     let sim = Sim::with(Chooser::seeded(1), Trace::default());
-    let (net, mut near, mut far) = SimNet::new(&sim, Config::new(Model::DropOnSuccess).capacity(8).quiet());
+    let (net, mut near, mut far) =
+        SimNet::new(&sim, Config::new(Model::DropOnSuccess).strangers().capacity(8).quiet());
     let (first, second) = (Flag::new(), Flag::new());
     assert!(poll_write(&mut near, &first, &[0; 8]).is_ready());
     assert!(poll_write(&mut near, &first, &[0; 8]).is_pending());

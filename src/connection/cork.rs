@@ -102,12 +102,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin, F: Future> Future for Scope<T, F> {
         let Some(work) = place else { return Poll::Pending };
         // Held over the write: the work may end with both halves in it.
         let shared = shared.upgrade();
+        if let Some(shared) = &shared {
+            shared.unpark(Slot::Scope);
+        }
         let result = {
             let _corked = shared.as_deref().map(Corked::new);
             work.as_mut().poll(cx)
         };
         if let Some(shared) = shared {
-            shared.unpark(Slot::Scope);
             if result.is_pending() {
                 shared.register(Slot::Scope, cx);
             }

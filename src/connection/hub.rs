@@ -1,12 +1,14 @@
-//! The one waker that a connection's stream ever sees.
+//! Who is woken when a connection's stream has something to say.
 //!
 //! A stream keeps at most one waker a direction: async-net and tokio drop the older one silently, async-io wakes it, so two
-//! halves that each hand in their own put each other to sleep or spin. Here each half fills a slot before it polls the
-//! stream, and the stream is given the hub's waker, always the same: whatever it wakes, all slots are woken.
+//! halves that each hand in their own put each other to sleep or spin. While all that wait for a connection are one task, as nearly
+//! always, there is one waker, the task's own, and the stream is given that. As soon as there are two, each has a slot, and the
+//! stream is given the waker of all of them ([`Several`]), always the same, from then on: whatever it wakes, all slots are woken.
 //!
-//! This is the only place that other threads reach (async-io's reactor wakes from its own), and so the only one with
-//! an `Arc` and a lock. Wakers are woken, and dropped, outside the lock.
+//! That is the only place that other threads reach (async-io's reactor wakes from its own), and so the only one with an `Arc` and a
+//! lock. Wakers are woken and dropped outside the lock, and with no cell borrowed.
 
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
@@ -18,14 +20,171 @@ pub(crate) enum Slot {
     Scope,
 }
 
+impl Slot {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Sender => 1,
+            Self::Receiver => 2,
+            Self::Scope => 4,
+        }
+    }
+}
+
+/// Whom something is true of.
 #[derive(Debug, Default)]
-struct Slots {
+pub(crate) struct Slots(Cell<u8>);
+
+impl Slots {
+    #[inline]
+    pub(crate) fn insert(&self, slot: Slot) {
+        self.0.set(self.0.get() | slot.bit());
+    }
+
+    #[inline]
+    pub(crate) fn remove(&self, slot: Slot) {
+        self.0.set(self.0.get() & !slot.bit());
+    }
+
+    #[inline]
+    pub(crate) const fn contains(&self, slot: Slot) -> bool {
+        self.0.get() & slot.bit() != 0
+    }
+
+    /// Whether it is true of another than `slot`.
+    const fn contains_other(&self, slot: Slot) -> bool {
+        self.0.get() & !slot.bit() != 0
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.0.get() == 0
+    }
+
+    fn clear(&self) {
+        self.0.set(0);
+    }
+}
+
+/// The hub, as a connection holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    /// The waker of all who wait, while they are one task. Borrowed while the stream is polled, so it is only ever tried to change it.
+    one: RefCell<Option<Waker>>,
+    /// Who has registered since the last poll of his began, and was not woken by us since.
+    registered: Slots,
+    /// Once there were two tasks.
+    several: OnceCell<Box<Several>>,
+}
+
+impl Hub {
+    /// Calls `work` with the waker for the stream.
+    #[inline]
+    pub(crate) fn with_waker<R>(&self, work: impl FnOnce(&Waker) -> R) -> R {
+        if let Some(several) = self.several.get() {
+            return work(&several.waker);
+        }
+        match self.one.try_borrow() {
+            Ok(one) if !self.registered.is_empty() => work(one.as_ref().unwrap_or(Waker::noop())),
+            // Nobody waits. Who will, polls the stream himself.
+            _ => work(Waker::noop()),
+        }
+    }
+
+    /// Begins a poll of who has `slot`: he does not wait.
+    #[inline]
+    pub(crate) fn begin(&self, slot: Slot) {
+        self.registered.remove(slot);
+    }
+
+    /// Fills a slot, before its owner polls the stream.
+    #[inline]
+    pub(crate) fn register(&self, slot: Slot, waker: &Waker) {
+        let is_known = self.several.get().is_none()
+            && self.one.try_borrow().is_ok_and(|one| one.as_ref().is_some_and(|one| one.will_wake(waker)));
+        self.registered.insert(slot);
+        if !is_known {
+            self.register_new(slot, waker);
+        }
+    }
+
+    #[inline(never)]
+    fn register_new(&self, slot: Slot, waker: &Waker) {
+        if let Some(several) = self.several.get() {
+            return several.slots.register(slot, waker);
+        }
+        let waker = waker.clone();
+        if !self.registered.contains_other(slot)
+            && let Ok(mut one) = self.one.try_borrow_mut()
+        {
+            let old = one.replace(waker);
+            drop(one);
+            drop(old);
+            return;
+        }
+        // Another waits, or the one that waits is polling the stream further up the stack.
+        let several = self.several.get_or_init(Box::default);
+        several.slots.register(slot, &waker);
+        // It fills its slot, and asks the stream with the new waker, when it is polled.
+        self.wake_one();
+    }
+
+    /// Wakes whoever is in `slot`.
+    pub(crate) fn wake_slot(&self, slot: Slot) {
+        match self.several.get() {
+            Some(several) => several.slots.wake_slot(slot),
+            None if self.registered.contains(slot) => {
+                self.registered.remove(slot);
+                self.wake_one();
+            }
+            None => {}
+        }
+    }
+
+    /// Wakes everybody.
+    pub(crate) fn wake_all(&self) {
+        match self.several.get() {
+            Some(several) => several.slots.wake_all(),
+            None if !self.registered.is_empty() => {
+                self.registered.clear();
+                self.wake_one();
+            }
+            None => {}
+        }
+    }
+
+    fn wake_one(&self) {
+        let one = self.one.try_borrow().ok().and_then(|one| one.clone());
+        if let Some(one) = one {
+            one.wake();
+        }
+    }
+}
+
+/// The wakers of several tasks, and the one that wakes them.
+#[derive(Debug)]
+struct Several {
+    slots: Arc<SharedSlots>,
+    /// Made once, so that a stream's `will_wake` is always true.
+    waker: Waker,
+}
+
+impl Default for Several {
+    fn default() -> Self {
+        let slots = Arc::new(SharedSlots::default());
+        Self { waker: Waker::from(Arc::clone(&slots)), slots }
+    }
+}
+
+#[derive(Debug, Default)]
+struct SharedSlots(Mutex<Wakers>);
+
+#[derive(Debug, Default)]
+struct Wakers {
     sender: Option<Waker>,
     receiver: Option<Waker>,
     scope: Option<Waker>,
 }
 
-impl Slots {
+impl Wakers {
     const fn get(&mut self, slot: Slot) -> &mut Option<Waker> {
         match slot {
             Slot::Sender => &mut self.sender,
@@ -35,31 +194,14 @@ impl Slots {
     }
 }
 
-/// The hub, as a connection holds it.
-#[derive(Debug)]
-pub(crate) struct Hub {
-    shared: Arc<SharedSlots>,
-    /// Made once, so that a stream's `will_wake` is always true.
-    waker: Waker,
-}
-
-#[derive(Debug, Default)]
-struct SharedSlots(Mutex<Slots>);
-
-impl Hub {
-    pub(crate) fn new() -> Self {
-        let shared = Arc::new(SharedSlots::default());
-        Self { waker: Waker::from(Arc::clone(&shared)), shared }
+impl SharedSlots {
+    fn lock(&self) -> MutexGuard<'_, Wakers> {
+        // Nothing in here can be left half done by a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The waker for the stream.
-    pub(crate) const fn waker(&self) -> &Waker {
-        &self.waker
-    }
-
-    /// Fills a slot, before its owner polls the stream.
-    pub(crate) fn register(&self, slot: Slot, waker: &Waker) {
-        let mut slots = self.shared.lock();
+    fn register(&self, slot: Slot, waker: &Waker) {
+        let mut slots = self.lock();
         let place = slots.get(slot);
         if !place.as_ref().is_some_and(|present| present.will_wake(waker)) {
             let old = place.replace(waker.clone());
@@ -68,29 +210,16 @@ impl Hub {
         }
     }
 
-    /// Wakes whoever is in `slot`.
-    pub(crate) fn wake_slot(&self, slot: Slot) {
-        let waker = self.shared.lock().get(slot).take();
+    fn wake_slot(&self, slot: Slot) {
+        let waker = self.lock().get(slot).take();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// Wakes everybody.
-    pub(crate) fn wake_all(&self) {
-        self.shared.wake_all();
-    }
-}
-
-impl SharedSlots {
-    fn lock(&self) -> MutexGuard<'_, Slots> {
-        // Nothing in here can be left half done by a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Wakes everybody; a task that is in several slots, once.
     fn wake_all(&self) {
-        let Slots { sender, receiver, scope } = std::mem::take(&mut *self.lock());
+        let Wakers { sender, receiver, scope } = std::mem::take(&mut *self.lock());
         let same =
             |a: &Option<Waker>, b: &Option<Waker>| matches!((a, b), (Some(a), Some(b)) if a.will_wake(b));
         let receiver = if same(&receiver, &sender) { None } else { receiver };
@@ -132,49 +261,136 @@ mod tests {
         }
     }
 
+    fn stream_waker(hub: &Hub) -> Waker {
+        hub.with_waker(Waker::clone)
+    }
+
+    #[test]
+    fn one_task_in_all_slots_is_what_the_stream_wakes_and_is_cloned_once() {
+        let (hub, one) = (Hub::default(), Arc::new(Count::default()));
+        let waker = Waker::from(Arc::clone(&one));
+        assert!(stream_waker(&hub).will_wake(Waker::noop()), "nobody waits");
+        for slot in [Slot::Sender, Slot::Receiver, Slot::Scope] {
+            hub.register(slot, &waker);
+            hub.register(slot, &waker);
+        }
+        assert!(stream_waker(&hub).will_wake(&waker));
+        assert_eq!(Arc::strong_count(&one), 3, "this, `waker`, and the hub's");
+        hub.begin(Slot::Receiver);
+        hub.wake_slot(Slot::Receiver);
+        assert_eq!(one.take(), 0, "it is being polled, and does not wait");
+        hub.wake_slot(Slot::Sender);
+        hub.wake_slot(Slot::Sender);
+        assert_eq!(one.take(), 1, "it has been woken, and has not registered since");
+        hub.wake_all();
+        hub.wake_all();
+        assert_eq!(one.take(), 1);
+        assert!(stream_waker(&hub).will_wake(Waker::noop()), "nobody waits any more");
+    }
+
+    #[test]
+    fn a_half_that_moves_to_another_task_leaves_the_first_alone() {
+        let (hub, one, two) = (Hub::default(), Arc::new(Count::default()), Arc::new(Count::default()));
+        hub.register(Slot::Receiver, &Waker::from(Arc::clone(&one)));
+        hub.begin(Slot::Receiver);
+        let waker = Waker::from(Arc::clone(&two));
+        hub.register(Slot::Receiver, &waker);
+        assert!(stream_waker(&hub).will_wake(&waker));
+        assert_eq!(Arc::strong_count(&one), 1);
+        hub.wake_all();
+        assert_eq!((one.take(), two.take()), (0, 1));
+    }
+
     #[test]
     fn the_stream_s_waker_wakes_every_slot_and_a_task_in_two_slots_once() {
-        let (hub, one, two) = (Hub::new(), Arc::new(Count::default()), Arc::new(Count::default()));
-        let stream_waker = hub.waker().clone();
+        let (hub, one, two) = (Hub::default(), Arc::new(Count::default()), Arc::new(Count::default()));
         let (waker_one, waker_two) = (Waker::from(Arc::clone(&one)), Waker::from(Arc::clone(&two)));
         hub.register(Slot::Sender, &waker_one);
-        hub.register(Slot::Receiver, &waker_two);
         hub.register(Slot::Scope, &waker_one);
-        stream_waker.wake_by_ref();
+        hub.register(Slot::Receiver, &waker_two);
+        assert_eq!(
+            (one.take(), two.take()),
+            (1, 0),
+            "it has to fill its slots, and to ask the stream with the new waker"
+        );
+        let waker = stream_waker(&hub);
+        hub.register(Slot::Sender, &waker_one);
+        hub.register(Slot::Scope, &waker_one);
+        waker.wake_by_ref();
         assert_eq!((one.take(), two.take()), (1, 1));
-        stream_waker.wake_by_ref();
+        waker.wake_by_ref();
         assert_eq!((one.take(), two.take()), (0, 0), "a slot is empty until it is filled again");
+        hub.register(Slot::Sender, &waker_one);
+        assert!(stream_waker(&hub).will_wake(&waker), "it stays the same");
     }
 
     #[test]
     fn a_slot_is_woken_by_itself() {
-        let (hub, one, two) = (Hub::new(), Arc::new(Count::default()), Arc::new(Count::default()));
+        let (hub, one, two) = (Hub::default(), Arc::new(Count::default()), Arc::new(Count::default()));
         hub.register(Slot::Sender, &Waker::from(Arc::clone(&one)));
         hub.register(Slot::Receiver, &Waker::from(Arc::clone(&two)));
+        hub.register(Slot::Sender, &Waker::from(Arc::clone(&one)));
+        one.take();
         hub.wake_slot(Slot::Receiver);
         assert_eq!((one.take(), two.take()), (0, 1));
+        hub.wake_slot(Slot::Sender);
+        assert_eq!((one.take(), two.take()), (1, 0));
     }
 
-    /// A waker whose wake and drop enter the hub again: a deadlock if either happened under its lock.
-    struct Reenter(Arc<Hub>);
+    #[test]
+    fn who_registers_while_the_stream_is_polled_for_another_takes_nobody_s_place() {
+        let (hub, one, two) = (Hub::default(), Arc::new(Count::default()), Arc::new(Count::default()));
+        hub.register(Slot::Receiver, &Waker::from(Arc::clone(&one)));
+        hub.with_waker(|waker| {
+            hub.register(Slot::Sender, &Waker::from(Arc::clone(&two)));
+            waker.wake_by_ref();
+        });
+        assert_eq!((one.take(), two.take()), (2, 0));
+        hub.register(Slot::Receiver, &Waker::from(Arc::clone(&one)));
+        stream_waker(&hub).wake();
+        assert_eq!((one.take(), two.take()), (1, 1));
+    }
+
+    thread_local! {
+        static HUB: Hub = Hub::default();
+    }
+
+    /// A waker whose wake and drop enter the hub again: a deadlock if either happened under its lock, and lost if its cell was borrowed.
+    struct Reenter(Arc<Count>);
+
+    impl Reenter {
+        fn register(&self) {
+            let _ended = HUB.try_with(|hub| hub.register(Slot::Scope, &Waker::from(Arc::clone(&self.0))));
+        }
+    }
 
     impl Wake for Reenter {
         fn wake(self: Arc<Self>) {
-            self.0.wake_all();
+            self.register();
         }
     }
 
     impl Drop for Reenter {
         fn drop(&mut self) {
-            self.0.wake_slot(Slot::Sender);
+            self.register();
         }
     }
 
     #[test]
-    fn wakers_are_woken_and_dropped_outside_the_lock() {
-        let hub = Arc::new(Hub::new());
-        hub.register(Slot::Sender, &Waker::from(Arc::new(Reenter(Arc::clone(&hub)))));
-        hub.register(Slot::Sender, &Waker::from(Arc::new(Reenter(Arc::clone(&hub)))));
-        hub.wake_all();
+    fn wakers_are_woken_and_dropped_with_nothing_locked_and_nothing_borrowed() {
+        for others in [vec![], vec![Slot::Receiver]] {
+            HUB.with(|hub| {
+                let count = Arc::new(Count::default());
+                let reenter = || Waker::from(Arc::new(Reenter(Arc::clone(&count))));
+                for slot in others {
+                    hub.register(slot, &Waker::from(Arc::clone(&count)));
+                }
+                hub.register(Slot::Sender, &reenter());
+                hub.register(Slot::Sender, &reenter());
+                hub.wake_all();
+                hub.wake_all();
+                assert!(count.take() > 0, "what registers meanwhile is woken");
+            });
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `shared` | what both halves share, who writes, how it ends; the only one that borrows cells |
-//! | `hub` | the one waker that the stream sees |
+//! | `hub` | who is woken, and the waker that the stream sees |
 //! | `reading` | the stream's bytes as events, fairly |
 //! | `sender`, `receiver`, `close`, `cork` | thin futures over those |
 //! | `keepalive` | whether the peer is alive |

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::error::plain;
-use super::hub::{Hub, Slot};
+use super::hub::{Hub, Slot, Slots};
 use super::keys::OsSeededKeys;
 use super::reading::{Budget, Reading};
 use super::rest::{Resting, Sizes};
@@ -69,7 +69,8 @@ pub(crate) struct Shared<T> {
     stream: RefCell<Option<T>>,
     state: RefCell<State>,
     hub: Hub,
-    parked: Parked,
+    /// Whose future is waiting at this moment. A filled slot in the hub proves nothing; this does.
+    parked: Slots,
     /// Set while the stream is being polled. Found set with the stream free, it tells of a panic that somebody caught.
     polling: Cell<bool>,
     /// Set by a send guard that could not hand over the rest of its message.
@@ -111,24 +112,6 @@ pub(crate) struct Leaving {
     config: Config,
     unsent: Unsent,
     unflushed: bool,
-}
-
-/// Whose future is waiting at this moment. A filled slot in the hub proves nothing; this does.
-#[derive(Default)]
-struct Parked {
-    sender: Cell<bool>,
-    receiver: Cell<bool>,
-    scope: Cell<bool>,
-}
-
-impl Parked {
-    const fn get(&self, slot: Slot) -> &Cell<bool> {
-        match slot {
-            Slot::Sender => &self.sender,
-            Slot::Receiver => &self.receiver,
-            Slot::Scope => &self.scope,
-        }
-    }
 }
 
 /// The end of a closing handshake's time.
@@ -226,8 +209,8 @@ impl<T> Shared<T> {
                 output: if cause.is_none() { Output::Open } else { Output::Broken },
                 cause,
             }),
-            hub: Hub::new(),
-            parked: Parked::default(),
+            hub: Hub::default(),
+            parked: Slots::default(),
             polling: Cell::new(false),
             spill_failed: Cell::new(false),
             corked: Cell::new(0),
@@ -339,7 +322,8 @@ impl<T> Shared<T> {
 
     /// Begins a poll of the half in `slot`: it is not parked now.
     pub(crate) fn unpark(&self, slot: Slot) {
-        self.parked.get(slot).set(false);
+        self.parked.remove(slot);
+        self.hub.begin(slot);
     }
 
     /// Fills `slot`, before anything that might have to wake it.
@@ -350,14 +334,14 @@ impl<T> Shared<T> {
     /// Ends a poll of the half in `slot` with `Pending`. What is not needed while it waits is given back.
     pub(crate) fn park<R>(&self, slot: Slot) -> Poll<R> {
         Resting::rest(&mut self.state.borrow_mut().outbound);
-        self.parked.get(slot).set(true);
+        self.parked.insert(slot);
         Poll::Pending
     }
 
     /// Wakes the other half, if it waits: something happened that it may be waiting for.
     fn hand_off(&self, me: Option<Slot>) {
         for slot in [Slot::Sender, Slot::Receiver] {
-            if me != Some(slot) && self.parked.get(slot).get() {
+            if me != Some(slot) && self.parked.contains(slot) {
                 self.hub.wake_slot(slot);
             }
         }
@@ -369,10 +353,10 @@ impl<T> Shared<T> {
     /// and there a needless turn of the receiver would cost a system call; unless the connection is being closed, and it waits for
     /// just this.
     fn wrote(&self, me: Option<Slot>) {
-        if me != Some(Slot::Sender) && self.parked.sender.get() {
+        if me != Some(Slot::Sender) && self.parked.contains(Slot::Sender) {
             self.hub.wake_slot(Slot::Sender);
         }
-        if me != Some(Slot::Receiver) && self.parked.receiver.get() {
+        if me != Some(Slot::Receiver) && self.parked.contains(Slot::Receiver) {
             let only_reads = self.is_bare_socket() && self.state.borrow().outbound.is_open();
             if !only_reads {
                 self.hub.wake_slot(Slot::Receiver);
@@ -382,7 +366,7 @@ impl<T> Shared<T> {
 
     /// Bytes were read. The same holds the other way round: TLS writes may wait for a read.
     fn read_some(&self) {
-        if self.parked.sender.get() && !self.is_bare_socket() {
+        if self.parked.contains(Slot::Sender) && !self.is_bare_socket() {
             self.hub.wake_slot(Slot::Sender);
         }
     }
@@ -399,9 +383,9 @@ impl<T> Shared<T> {
     {
         if self.corked.get() > 0 {
             // The scope writes it when the work that is running now has to wait.
-        } else if self.parked.receiver.get() {
+        } else if self.parked.contains(Slot::Receiver) {
             self.hub.wake_slot(Slot::Receiver);
-        } else if self.parked.scope.get() {
+        } else if self.parked.contains(Slot::Scope) {
             self.hub.wake_slot(Slot::Scope);
         } else {
             self.drive(None);
@@ -410,13 +394,13 @@ impl<T> Shared<T> {
 
     pub(crate) fn receiver_dropped(&self, reading: Box<Reading>) {
         self.receiver_dropped.set(true);
-        self.parked.receiver.set(false);
+        self.unpark(Slot::Receiver);
         self.orphan.set(Some(reading));
         self.hub.wake_slot(Slot::Sender);
     }
 
     pub(crate) fn sender_dropped(&self) {
-        self.parked.sender.set(false);
+        self.unpark(Slot::Sender);
         self.hub.wake_slot(Slot::Receiver);
     }
 
@@ -453,8 +437,10 @@ impl<T> Shared<T> {
         if countdown.alarm.is_none() {
             countdown.alarm = self.timer.sleep_until(countdown.deadline);
         }
-        let mut cx = Context::from_waker(self.hub.waker());
-        let is_over = countdown.alarm.as_mut().is_some_and(|sleep| sleep.as_mut().poll(&mut cx).is_ready());
+        let alarm = countdown.alarm.as_mut();
+        let is_over = self.hub.with_waker(|waker| {
+            alarm.is_some_and(|alarm| alarm.as_mut().poll(&mut Context::from_waker(waker)).is_ready())
+        });
         if is_over {
             drop(countdown);
             self.finish(Error::CloseTimeout);
@@ -609,7 +595,7 @@ impl State {
 impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     // --- the stream, taken to be hostile ---------------------------------------------------------------------
 
-    /// Polls the stream, with the hub's waker.
+    /// Polls the stream, with the waker of those who wait.
     ///
     /// `Interrupted` is tried again, then left for later. A stream that is busy, because it is being polled further up
     /// the stack or somebody holds on to `get_ref`, is tried again too. One that has panicked ends the connection.
@@ -630,11 +616,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             self.check_poison();
             return not_connected();
         }
-        let mut cx = Context::from_waker(self.hub.waker());
-        let result = match poll(Pin::new(&mut *stream), &mut cx) {
-            result if !is_interrupted(&result) => Some(result),
-            _ => poll_again(stream, &mut cx, poll),
-        };
+        let result = self.hub.with_waker(|waker| {
+            let mut cx = Context::from_waker(waker);
+            match poll(Pin::new(&mut *stream), &mut cx) {
+                result if !is_interrupted(&result) => Some(result),
+                _ => poll_again(stream, &mut cx, poll),
+            }
+        });
         drop(guard);
         self.polling.set(false);
         result.unwrap_or_else(|| {
@@ -1269,7 +1257,7 @@ impl<T> Shared<T> {
             self.arm();
         }
         self.hand_off(Some(Slot::Sender));
-        if self.parked.scope.get() {
+        if self.parked.contains(Slot::Scope) {
             self.hub.wake_slot(Slot::Scope);
         }
     }

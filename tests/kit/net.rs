@@ -122,11 +122,27 @@ pub struct Config {
     pub noise_one_in: usize,
     /// `async_io::Async<TcpStream>` does not.
     pub close_sends_fin: bool,
+    /// Tasks that share an end do not tell each other what came of it, as the halves of a connection do.
+    pub strangers: bool,
 }
 
 impl Config {
     pub fn new(model: Model) -> Self {
-        Self { model, capacity: [64, 64], chop: true, noise: 200, noise_one_in: 4, close_sends_fin: true }
+        Self {
+            model,
+            capacity: [64, 64],
+            chop: true,
+            noise: 200,
+            noise_one_in: 4,
+            close_sends_fin: true,
+            strangers: false,
+        }
+    }
+
+    #[must_use]
+    pub fn strangers(mut self) -> Self {
+        self.strangers = true;
+        self
     }
 
     #[must_use]
@@ -184,6 +200,8 @@ struct State {
     pipes: [Pipe; 2],
     ends: [End; 2],
     noise: u32,
+    /// The wakers of all tasks that were polled.
+    tasks: Vec<Waker>,
 }
 
 #[derive(Default)]
@@ -230,7 +248,12 @@ impl SimNet {
     /// A connection in `sim`, and its two ends.
     pub fn new(sim: &Sim, config: Config) -> (Self, SimStream, SimStream) {
         let core = sim.add_net(|id| {
-            let state = State { pipes: Default::default(), ends: Default::default(), noise: config.noise };
+            let state = State {
+                pipes: Default::default(),
+                ends: Default::default(),
+                noise: config.noise,
+                tasks: Vec::new(),
+            };
             Rc::new(NetCore {
                 id,
                 config,
@@ -393,6 +416,18 @@ impl NetCore {
         starved
     }
 
+    /// The task that `waker` is of is polled: what it waited for before, it asks for again if it still wants it. (It may have been woken
+    /// by another waker than the one that it once handed in.)
+    pub(super) fn looks_again(&self, waker: &Waker) {
+        let state = &mut *self.state.borrow_mut();
+        for end in 0..2 {
+            self.woken(state, end, waker);
+        }
+        if !state.tasks.iter().any(|task| task.will_wake(waker)) {
+            state.tasks.push(waker.clone());
+        }
+    }
+
     fn ready(&self, state: &State, end: usize, direction: Direction) -> bool {
         let this = &state.ends[end];
         match direction {
@@ -473,7 +508,8 @@ impl NetCore {
         wakes: &mut Wakes,
     ) {
         let wanting = &mut state.ends[end].slots[of.index()].wanting;
-        if !wanting.iter().any(|known| known.will_wake(waker)) {
+        // Who hands in the one that does nothing does not wait. (It is not the same one in each crate.)
+        if !waker.data().is_null() && !wanting.iter().any(|known| known.will_wake(waker)) {
             wanting.push(waker.clone());
         }
         let old = state.ends[end].slots[slot.index()].registered.replace(waker.clone());
@@ -590,6 +626,13 @@ impl NetCore {
             self.progress.set(self.progress.get() + 1);
         }
         self.forget(state, end, direction, waker);
+        // A task that waits for what another has done now in its stead is told so by that one; if it is not, it never ends. (The waker of
+        // a hub is another matter: whoever may be behind it, it has to be woken.)
+        let State { ends, tasks, .. } = &mut *state;
+        if !self.config.strangers {
+            let wanting = &mut ends[end].slots[direction.index()].wanting;
+            wanting.retain(|wanting| !tasks.iter().any(|task| task.will_wake(wanting)));
+        }
         if self.config.model == Model::DropOnSuccess && op != Op::Close {
             let dropped = state.ends[end].slots[direction.index()].registered.take();
             drop(dropped);

@@ -368,6 +368,9 @@ impl Sim {
             self.inner.trace.note(Note::Poll { task: id, name: task.name });
             (future, task.waker.clone())
         };
+        for net in self.nets() {
+            net.looks_again(&waker);
+        }
         let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
         let ended = {
             let mut tasks = self.inner.tasks.borrow_mut();
@@ -388,8 +391,11 @@ impl Sim {
     }
 
     fn starved(&self) -> Vec<String> {
-        let nets: Vec<_> = self.inner.nets.borrow().iter().filter_map(Weak::upgrade).collect();
-        nets.iter().flat_map(|net| net.starved()).collect()
+        self.nets().iter().flat_map(|net| net.starved()).collect()
+    }
+
+    fn nets(&self) -> Vec<Rc<NetCore>> {
+        self.inner.nets.borrow().iter().filter_map(Weak::upgrade).collect()
     }
 
     fn poll_counts(&self) -> String {
