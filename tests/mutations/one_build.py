@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# A run that hangs has noticed, too: these are seconds, beside ten times what the test takes without a patch.
+# A run that hangs has noticed, too: these are seconds, beside three times what the test takes without a patch.
 LONGEST = 30
 ROW = "{:<42} {:<96} {:<10} {}"
 
@@ -180,7 +180,7 @@ def main(tree, words):
 
     def examine(patches, programs):
         pairs = [(patch, test) for patch in patches for test in patch.tests]
-        work = lambda patch, test: run(programs[test[0]], test[1], patch.name, LONGEST + 10 * without[test][1], tree)
+        work = lambda patch, test: run(programs[test[0]], test[1], patch.name, LONGEST + 3 * without[test][1], tree)
         for (patch, test), (end, seconds) in side_by_side(pairs, work):
             result = {"passed": "SURVIVED", "failed": "caught", "none": "NO TEST"}[end]
             # It would fail without the patch, too.
