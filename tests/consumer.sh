@@ -47,6 +47,6 @@ RUST
 cd "$work"
 for features in "" --no-default-features; do
     # shellcheck disable=SC2086
-    CARGO_TARGET_DIR=$work/target cargo run --quiet $features
+    CARGO_TARGET_DIR=$target cargo run --quiet $features
     echo "consumer ${features:-with default features}: ok"
 done
