@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use async_executor::LocalExecutor;
 use async_io::Timer;
 use async_net::{TcpListener, TcpStream};
-use futures_io::{AsyncRead, AsyncWrite};
+use futures_io::AsyncRead;
 use kit::flood::{Flood, Hand, Seen, Then};
 use kit::nowhere::Nowhere;
 use unsync_websocket::{Client, Config, Error, Incoming, NoTimer, Role, Server, WebSocket};

@@ -35,6 +35,11 @@ impl fmt::Display for NoRandomness {
     }
 }
 
+/// Whose a generator is. Where there is no fork there may be no such number either, and asking for it panics.
+fn process() -> u32 {
+    if cfg!(unix) { std::process::id() } else { 0 }
+}
+
 fn seed_from_system(seed: &mut Seed) -> Result<(), NoRandomness> {
     SysRng.try_fill_bytes(seed).map_err(|_| NoRandomness)
 }
@@ -48,7 +53,7 @@ pub(crate) struct OsSeededKeys {
 impl OsSeededKeys {
     /// Takes the thread's generator, which is seeded when it is first asked for, and when it is another process's.
     pub(crate) fn new() -> Result<Self, NoRandomness> {
-        let process = std::process::id();
+        let process = process();
         let kept = GENERATOR.try_with(|kept| kept.borrow().clone()).ok().flatten();
         if let Some((_, generator)) = kept.filter(|(seeded_by, _)| *seeded_by == process) {
             return Ok(Self { generator });
