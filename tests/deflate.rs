@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use ends::agree::Stream;
 use ends::talk::Talk;
-use futures_io::{AsyncRead, AsyncWrite};
+use futures_io::AsyncRead;
 use futures_lite::future::{block_on, poll_once};
 use kit::inflate;
 use kit::net::Config as Net;
