@@ -5,6 +5,8 @@
 # panics must stand below with the reason why it never does; nothing of a parser does. So a new `expect`, index, slice or sum that the
 # compiler cannot prove to be harmless is found here.
 #
+# Rust 1.95 proves what is said here; another compiler may prove a little more or less.
+#
 # What it does not see: code that is generic over the stream, which is not built before its use (the connection's futures; what parses is not
 # generic, and all of it is there); what std and other crates do behind a call of theirs (httparse, simdutf8, flate2); and want of memory.
 set -eu
