@@ -1,6 +1,6 @@
 #!/bin/sh
 # Looks for wake-ups that are lost, in random conversations over all six models of a transport, and counts the runs:
-# tests/waking.sh [--long]. 10^5 and more in some seconds; --long: 10^6 in each model (goal G4), in ten minutes.
+# tests/waking.sh [--long]. 10^5 and more in some seconds; --long: 10^6 in each model (goal G4), in ten minutes or so.
 set -eu
 cd "$(dirname "$0")/.."
 
