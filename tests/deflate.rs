@@ -22,10 +22,11 @@ use std::time::Instant;
 
 use ends::agree::Stream;
 use ends::talk::Talk;
-use futures_io::{AsyncRead, AsyncWrite};
+use futures_io::AsyncRead;
 use futures_lite::future::{block_on, poll_once};
 use kit::inflate;
 use kit::net::Config as Net;
+use kit::nowhere::Nowhere;
 use kit::runs::each_seed_and_model;
 use kit::sim::Sim;
 use kit::slow::{self, Event, From, Limits};
@@ -496,26 +497,12 @@ async fn echo(socket: &mut Socket, count: usize) {
     }
 }
 
-/// A peer that says no more, and takes whatever it is told.
+/// A peer that says no more.
 struct Quiet;
 
 impl AsyncRead for Quiet {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
         Poll::Pending
-    }
-}
-
-impl AsyncWrite for Quiet {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -525,7 +512,7 @@ fn idle_bytes(deflate: Option<Deflate>) -> usize {
     let wire = client_wire(deflate.unwrap_or(Deflate::new().threshold(usize::MAX)), &[message]);
     let make = || {
         let config = deflate.map_or(Config::new(), |deflate| Config::new().deflate(deflate));
-        let mut socket = WebSocket::with_timer(Quiet, Role::Server, config, wire.clone(), NoTimer);
+        let mut socket = WebSocket::with_timer(Nowhere(Quiet), Role::Server, config, wire.clone(), NoTimer);
         block_on(async {
             match socket.receiver.receive().await.unwrap() {
                 Incoming::Message(message) => socket.sender.send(message).await.unwrap(),

@@ -33,8 +33,9 @@ use std::time::{Duration, Instant};
 use async_executor::LocalExecutor;
 use async_io::Timer;
 use async_net::{TcpListener, TcpStream};
-use futures_io::{AsyncRead, AsyncWrite};
+use futures_io::AsyncRead;
 use kit::flood::{Flood, Hand, Seen, Then};
+use kit::nowhere::Nowhere;
 use unsync_websocket::{Client, Config, Error, Incoming, NoTimer, Role, Server, WebSocket};
 
 /// A masked frame with a key of zeros.
@@ -361,20 +362,6 @@ impl AsyncRead for Slow {
     }
 }
 
-impl AsyncWrite for Slow {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 impl Drop for Slow {
     fn drop(&mut self) {
         self.ended.set(self.ended.get() + 1);
@@ -390,7 +377,7 @@ fn beside_slow_handshakes(count: usize) -> (Duration, Duration) {
     for number in 0..count {
         // Not all in the same moment, and nor are they given up so.
         let first = Duration::from_micros(1_000_000 * number as u64 / count as u64);
-        let peer = Slow { next: Timer::after(first), said: 0, ended: ended.clone() };
+        let peer = Nowhere(Slow { next: Timer::after(first), said: 0, ended: ended.clone() });
         let config = Config::new().handshake_timeout(Duration::from_millis(200) + first);
         let (accept, accepted) = (Server::new(peer).config(config).accept(), accepted.clone());
         let serving = async move { accepted.set(accepted.get() + usize::from(accept.await.is_ok())) };

@@ -520,10 +520,12 @@ mod bombs {
         frames.collect::<Vec<_>>().concat()
     }
 
-    /// The goal was the limit and 64 KiB more. It is out of reach for a buffer that grows by being copied, as a `Vec` does: for a moment
-    /// there are both, so this is the limit twice (2,071,126 bytes measured, of 1 MiB).
+    /// The goal was the limit and 64 KiB more. It is out of reach for a buffer that grows by being copied, unless it grew from 64 KiB to the limit
+    /// at once, for a message that may end just behind. So there are a half and the whole for a moment (1,571,724 bytes measured, of 1 MiB).
+    /// That is what is asked of the allocator. One that moves a large block by its pages, as glibc's does, holds it once: a process whose limit was
+    /// 64 MiB grew by 64 MiB and 88 KiB.
     #[test]
-    fn a_bomb_costs_two_messages_and_ends_within_16_kib_of_the_limit() {
+    fn a_bomb_costs_a_message_and_a_half_and_ends_within_16_kib_of_the_limit() {
         let limit = MESSAGE as usize;
         let mut worst = (0, 0);
         for takeover in [false, true] {
@@ -574,7 +576,7 @@ mod bombs {
             worst.0, worst.1
         );
         // The message's buffer, copied as it grows for the last time; the window of 32 KiB; a read's spill.
-        assert!(worst.0 <= 2 * MESSAGE + 2 * SCRATCH, "{} bytes", worst.0);
+        assert!(worst.0 <= MESSAGE + MESSAGE / 2 + 2 * SCRATCH, "{} bytes", worst.0);
     }
 
     #[test]

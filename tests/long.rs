@@ -30,6 +30,7 @@ use kit::choices::Chooser;
 use kit::flood::{self, Hand};
 use kit::ledger;
 use kit::net::Config as Net;
+use kit::nowhere::Nowhere;
 use kit::runs::{each_seed, each_seed_and_model, is_replay};
 use kit::sim::Sim;
 use kit::slow::{self, BINARY, CONTINUATION, Event, From, PING, PONG, TEXT};
@@ -378,17 +379,6 @@ fn a_stream_that_fails_inside_a_long_read_ends_the_connection_and_shows_nothing(
             Poll::Ready(Ok(buf.len()))
         }
     }
-    impl AsyncWrite for Faulty {
-        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-            Poll::Ready(Ok(buf.len()))
-        }
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
     type Told = fn(&Error) -> bool;
     let faults: [(Fault, Told); 4] = [
         (|buf| Poll::Ready(Ok(buf.len() + 1)), |error| matches!(error, Error::Io(_))),
@@ -399,7 +389,7 @@ fn a_stream_that_fails_inside_a_long_read_ends_the_connection_and_shows_nothing(
     for (i, (fault, is_it)) in faults.into_iter().enumerate() {
         let mut bytes = slow::frame(From::Client, true, BINARY, &vec![7; 512 * KIB]);
         bytes.truncate(64 * KIB);
-        let stream = Faulty(bytes, fault);
+        let stream = Nowhere(Faulty(bytes, fault));
         let mut socket = WebSocket::with_timer(stream, Role::Server, Config::new(), Vec::new(), NoTimer);
         let mut data = Vec::new();
         for _ in 0..3 {

@@ -2,7 +2,7 @@
 //!
 //! Each command costs one. A tick gives four back, up to 480; who has none left is parted with 1008. A page sends at
 //! most two a tick (the nose once, and keys as fast as fingers are), so it never comes near; what a bad network holds
-//! back for 8 seconds and delivers at once is still within the 480; and a flooder is gone after a kilobyte of
+//! back for the 5 seconds that it may (attention.rs) and delivers at once is well within the 480; and a flooder is gone after a kilobyte of
 //! commands, having cost no more than reading them. (Throttling would be the other way, but late inputs are worth
 //! nothing in a fight, and a client that sends so many is not this page.)
 //!

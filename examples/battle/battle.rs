@@ -16,6 +16,7 @@ use unsync_websocket::{BufWriter, RingError};
 
 use crate::allowance::Allowance;
 use crate::arena::{self, Arena, Hit};
+use crate::attention::{Attention, Next};
 use crate::bots;
 use crate::change::{Change, REST};
 use crate::dismissal::{Dismissal, Notice};
@@ -75,6 +76,7 @@ struct Client {
     notice: Rc<Notice>,
     ticket: Ticket,
     allowance: Allowance,
+    attention: Attention,
     /// The tick when it came.
     since: u32,
     /// The tick when it last asked for something.
@@ -296,6 +298,13 @@ impl Battle {
         });
     }
 
+    /// A Pong of a client.
+    pub(crate) fn handle_pong(&mut self, cid: Cid, payload: &[u8]) {
+        if let Some(client) = self.clients.get_mut(&cid) {
+            client.attention.answered(payload);
+        }
+    }
+
     /// Broadcasts what is buffered for all clients. Who has no room for it is dismissed: a room does not wait.
     pub(crate) fn flush(&mut self) {
         self.guarded("flush", Self::broadcast);
@@ -355,6 +364,7 @@ impl Battle {
             notice,
             ticket,
             allowance: Allowance::new(now),
+            attention: Attention::new(now),
             since: now,
             active: now,
             pilot: None,
@@ -411,6 +421,7 @@ impl Battle {
         }
         self.absent.retain(|absent| now < absent.until);
         self.part_with_idle(now);
+        self.part_with_deaf(now);
         self.arena.frame().encode(&mut self.outbox);
         self.broadcast();
     }
@@ -567,6 +578,21 @@ impl Battle {
             self.clients.iter().filter(|(_, client)| is_idle(client)).map(|(&cid, _)| cid).collect();
         for cid in idle {
             self.dismiss(cid, Dismissal::Idle);
+        }
+    }
+
+    /// Asks those whose turn it is whether they read.
+    fn part_with_deaf(&mut self, now: u32) {
+        let mut deaf = Vec::new();
+        for (&cid, client) in &mut self.clients {
+            match client.attention.tick(now, self.rules.deaf) {
+                Next::Nothing => {}
+                Next::Ask(number) => client.notice.question.set(Some(number)),
+                Next::Part => deaf.push(cid),
+            }
+        }
+        for cid in deaf {
+            self.dismiss(cid, Dismissal::TooSlow);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::brain::Brain;
 use crate::desk::Spawner;
 use crate::manager::BattleManager;
 use crate::sockets::TcpStream;
-use crate::ticket::Ticket;
+use crate::ticket::{Ticket, digits};
 use crate::wire::{Event, Events};
 
 const NAMES: [&str; 16] = [
@@ -57,7 +57,7 @@ pub(crate) fn names() -> impl Iterator<Item = String> {
 pub(crate) async fn fly(address: SocketAddr, ticket: Ticket) -> Result<(), Box<dyn Error>> {
     let stream = TcpStream::connect(reachable(address)).await?;
     stream.get_ref().set_nodelay(true)?;
-    let digits: String = ticket.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = digits(ticket.bytes());
     let client = Client::new(stream, address.to_string(), format!("/ws?ticket={digits}"));
     let mut websocket = client.connect().await?;
     let brain = Brain::new(StdRng::try_from_rng(&mut SysRng)?);

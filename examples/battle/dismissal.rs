@@ -14,7 +14,7 @@ use crate::wire;
 pub(crate) enum Dismissal {
     /// The server ends.
     GoingAway,
-    /// The client does not take what it is sent as fast as it is made, or at all.
+    /// The client does not take what it is sent as fast as it is made, or does not read it.
     TooSlow,
     /// The client speaks another version of the game.
     Outdated,
@@ -72,6 +72,8 @@ pub(crate) struct Notice {
     pub(crate) conn: u64,
     /// The battle parts with this client. A client that leaves by itself is told nothing.
     pub(crate) dismissal: Word<Dismissal>,
+    /// What its task shall ask the client, behind what it was sent before, by a Ping.
+    pub(crate) question: Cell<Option<u32>>,
     /// This client wants to go on in another battle; of several wishes, in the latest.
     pub(crate) change: Word<Change>,
 }

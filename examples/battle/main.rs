@@ -25,6 +25,7 @@
 
 mod allowance;
 mod arena;
+mod attention;
 mod battle;
 mod bots;
 mod brain;
@@ -84,7 +85,9 @@ use futures_lite::future::{or, pending, yield_now, zip};
 use futures_lite::{Stream, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use unsync_websocket::{BufReader, BufWriter, Config, WebSocket, new_shared, new_shared_with_capacity};
+use unsync_websocket::{
+    BufReader, BufWriter, Config, Incoming, WebSocket, new_shared, new_shared_with_capacity,
+};
 
 use change::depart;
 use cores::{Cores, INBOX, Inbox};
@@ -385,6 +388,14 @@ async fn battle<S: Socket>(
                         break;
                     }
                     manager.counts().sent(buf.len());
+                    // There is a record with each tick, and so behind it a place for whatever the tick asks.
+                    if let Some(question) = notice.question.get() {
+                        if let Err(err) = sender.ping(&question.to_be_bytes()).await {
+                            log::error!(conn, core, battle = number, client = cid, error:% = err; "ping");
+                            break;
+                        }
+                        notice.question.set(None);
+                    }
                     // `buf` is dropped here, which advances the read head
                 }
                 None
@@ -403,20 +414,27 @@ async fn battle<S: Socket>(
         };
 
         let incoming = async {
-            let mut data = Vec::new();
             while let Some(half) = &mut receiver {
-                data.clear();
-                if let Err(err) = half.receive_data(&mut data).await {
-                    if !err.is_clean_close() {
-                        log::warn!(conn, core, battle = number, client = cid, error:% = err; "receive");
+                let message = match half.receive().await {
+                    Ok(Incoming::Message(message)) => message,
+                    Ok(Incoming::Pong(payload)) => {
+                        battle.borrow_mut().handle_pong(cid, payload);
+                        continue;
                     }
-                    battle.borrow_mut().leave(cid);
-                    receiver = None; // what still comes, `close` reads
-                    break;
-                }
+                    Ok(_) => continue, // a Close, behind which the end comes
+                    Err(err) => {
+                        if !err.is_clean_close() {
+                            log::warn!(conn, core, battle = number, client = cid, error:% = err; "receive");
+                        }
+                        battle.borrow_mut().leave(cid);
+                        receiver = None; // what still comes, `close` reads
+                        break;
+                    }
+                };
+                let data = message.as_bytes();
                 manager.counts().received(data.len());
                 let mut battle = battle.borrow_mut();
-                for message in wire::Decoder::new(&data) {
+                for message in wire::Decoder::new(data) {
                     battle.handle_message(cid, message);
                 }
                 battle.flush(); // broadcast what is buffered for all clients

@@ -16,6 +16,8 @@ pub(crate) struct Rules {
     pub(crate) goal: u32,
     /// A client that asks for nothing for so long, not even to play, loses its seat.
     pub(crate) idle: u32,
+    /// A client that has not read what it was sent so long ago is too slow.
+    pub(crate) deaf: u32,
     /// How long the seat of a player is kept who was cut off.
     pub(crate) keep: u32,
 }
@@ -29,6 +31,8 @@ impl Default for Rules {
             result: ticks(10),
             goal: 150,
             idle: ticks(120),
+            // Less than 5 s, and not more.
+            deaf: ticks(5).saturating_sub(1),
             keep: ticks(10),
         }
     }

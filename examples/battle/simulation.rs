@@ -29,7 +29,7 @@ use crate::kit::net::{self, Model, SimNet, SimStream};
 use crate::kit::runs::{Run, Shared, each_seed, is_replay, shared};
 use crate::kit::sim::Sim;
 use crate::rules::{Rules, ticks};
-use crate::ticket::Ticket;
+use crate::ticket::{Ticket, digits};
 use crate::wire::{Command, Event, Phase, events};
 
 /// Clients of a run.
@@ -115,10 +115,6 @@ impl World {
 
 fn config_of_run() -> Config {
     config(false).outbox(1024)
-}
-
-fn digits(ticket: [u8; 16]) -> String {
-    ticket.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which seat somebody had, and when it was last sure to be on it.
@@ -353,6 +349,7 @@ async fn play(
     let mut payload = Vec::new();
     let mut frames = world.choices().of(&[5, 60, 200, 300]);
     let mut has_asked = false;
+    let mut rested = 0;
     let closed = loop {
         payload.clear();
         if let Err(error) = websocket.receiver.receive_data(&mut payload).await {
@@ -371,11 +368,13 @@ async fn play(
         if frames == 0 {
             break None;
         }
-        if world.choices().one_in(40) {
+        // It may stand still for two seconds, but not again at once: who is five seconds behind is parted with.
+        if rested <= world.ticks.get() && world.choices().one_in(40) {
             net.stall(1, true);
             let pause = world.choices().between(1, 60);
             world.sleep(pause).await;
             net.stall(1, false);
+            rested = world.ticks.get() + ticks(4);
         }
     };
     world.seen.borrow_mut().remove(&view.ticket);
@@ -581,6 +580,7 @@ fn simulate(run: &Run, tally: &Shared<BTreeMap<&'static str, u32>>) -> (usize, V
         result: 20,
         goal: choices.of(&[150, 6]),
         idle: u32::MAX,
+        deaf: Rules::default().deaf,
         keep: ticks(10),
     };
     let is_long = choices.one_in(8);

@@ -9,7 +9,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::tests::{Guest, UPGRADE, named, only, request, tick_of};
-use crate::ticket::Ticket;
+use crate::ticket::{Ticket, digits};
 use crate::wire::{Command, Event, VERSION};
 
 /// A server on threads of its own, with its tick.
@@ -61,10 +61,6 @@ fn ticket_of(event: &Event<'_>) -> Option<Ticket> {
         Event::Welcome { ticket, .. } => Ticket::in_query(&format!("ticket={}", digits(ticket))),
         _ => None,
     }
-}
-
-fn digits(ticket: [u8; 16]) -> String {
-    ticket.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Looks on until it has heard of somebody of this name; gives the ticket, which comes before that, often with it.

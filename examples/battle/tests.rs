@@ -12,6 +12,7 @@ use unsync_websocket_test_alloc::{Counting, Scope};
 
 use super::*;
 use crate::rules::Rules;
+use crate::ticket::digits;
 use crate::wire::Event;
 use crate::wire::events;
 
@@ -231,21 +232,22 @@ fn a_message_that_no_page_would_send_is_answered_with_1009() {
     });
 }
 
+/// Many ticks, not so soon one after the other that one who reads could be taken for one who does not.
+async fn ticking(manager: &BattleManager) {
+    loop {
+        manager.tick();
+        Timer::after(Duration::from_micros(500)).await;
+    }
+}
+
 #[test]
 fn one_who_does_not_read_is_closed_with_1013_while_the_others_play_on() {
     with_server(async |House { address, manager, .. }| {
         let mut ann = Guest::playing(address, "Ann").await;
         let mut deaf = Guest::playing(address, "Deaf").await;
         let id = ann.hears(named("Deaf")).await;
-        // The ring fills once the outbox has, and that once the kernel's buffers have: some megabytes.
-        let ticking = async {
-            loop {
-                manager.tick();
-                yield_now().await;
-            }
-        };
         let leaving = ann.hears(|event| (*event == Event::Left { id }).then_some(()));
-        or(leaving, ticking).await;
+        or(leaving, ticking(manager)).await;
         assert_eq!(deaf.is_closed().await, (1013, String::from("too slow")));
         ann.catch_up().await;
         manager.tick();
@@ -278,7 +280,9 @@ fn when_the_server_ends_every_client_is_told_1001_and_one_that_does_not_answer_i
 
 #[test]
 fn one_who_never_reads_is_cut_at_the_close_deadline_and_nobody_waits_for_it() {
-    with_server(async |House { address, manager, accepting, mut all_gone, .. }| {
+    // Nobody asks whether it reads. So it is found out when its ring is full: once the outbox is, and that once the kernel's buffers are.
+    let rules = Rules { bots: 3, deaf: u32::MAX, ..Rules::default() };
+    with_server_of(rules, async |House { address, manager, accepting, mut all_gone, .. }| {
         let mut ann = Guest::playing(address, "Ann").await;
         let deaf = Guest::playing(address, "Deaf").await;
         let id = ann.hears(named("Deaf")).await;
@@ -345,8 +349,7 @@ fn one_who_shows_a_ticket_is_the_same_player_again_though_another_battle_has_roo
             .await;
         // As if the network had gone.
         drop(ann);
-        let digits: String = ticket.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut again = Guest::at(address, &format!("/ws?ticket={digits}")).await;
+        let mut again = Guest::at(address, &format!("/ws?ticket={}", digits(ticket))).await;
         manager.tick();
         let (name, hue) = again
             .hears(|event| match *event {
@@ -367,15 +370,8 @@ fn bots_fight_each_other_and_leave_when_the_server_ends() {
         let bots: Vec<_> =
             tickets.into_iter().map(|ticket| executor.spawn(bots::fly(address, ticket))).collect();
         let mut ann = Guest::new(address).await;
-        let fighting = async {
-            loop {
-                manager.tick();
-                // A turn for each bot to hear of it and to answer.
-                Timer::after(Duration::from_micros(200)).await;
-            }
-        };
         let scored = ann.hears(|event| matches!(event, Event::Score { score: 5.., .. }).then_some(()));
-        or(scored, fighting).await;
+        or(scored, ticking(manager)).await;
         accepting.cancel().await;
         zip(part(manager, &mut all_gone), ann.is_closed()).await;
         for bot in bots {
@@ -498,9 +494,9 @@ fn what_a_player_says_all_hear_and_what_is_nothing_nobody_does() {
 }
 
 /// Goal G16. How soon 99 of 100 have a tick is held against the ticks before the dead stopped reading and after they were gone, whichever
-/// were slower; a busy machine has five tries, with others dead in each. (That the dead are found out within five seconds is not kept:
-/// the system's buffers are filled first, which took 483 ticks, or 16 s of a game. What we hold for them is bounded, and when that is full
-/// they are told.)
+/// were slower; a busy machine has five tries, with others dead in each. The
+/// dead are found out within five seconds of a game, however much the system's buffers take for them, and while they live on what we hold
+/// for them is bounded.
 #[test]
 fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_are_told_1013() {
     let rules = Rules { seats: CROWD, ..Rules::default() };
@@ -528,7 +524,7 @@ fn in_a_room_of_1000_of_whom_10_are_dead_the_others_miss_nothing_and_the_dead_ar
             while battle.borrow().client_count() > crowd.len() {
                 beside.push(spread(&house, &mut crowd).await);
                 ticks += 1;
-                assert!(ticks < 5000, "the dead are not found out");
+                assert!(ticks * arena::TICK <= Duration::from_secs(5), "the dead are not found out");
             }
             // A ring, an outbox and the message that did not fit any more: 256 KiB at the most for each.
             let most = heap.peak();

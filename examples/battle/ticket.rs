@@ -45,6 +45,11 @@ impl Ticket {
     }
 }
 
+/// A ticket as it stands in a query.
+pub(crate) fn digits(ticket: [u8; 16]) -> String {
+    ticket.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn digit(character: u8) -> Option<u8> {
     char::from(character).to_digit(16)?.try_into().ok()
 }
@@ -63,10 +68,6 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-
-    fn digits(bytes: [u8; 16]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 
     #[test]
     fn a_ticket_is_found_wherever_it_stands_in_the_query() {

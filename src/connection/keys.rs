@@ -1,5 +1,8 @@
 //! Masking keys and nonces for clients: from a generator seeded by the operating system, one a thread (RFC 6455, sections
 //! 4.1 and 10.3).
+//!
+//! A process that forks has the generator twice, so a connection looks whose it is as it begins: the child seeds its own. (One that was there
+//! before the fork is not looked after: its socket has two owners then, whose frames would mix whatever their keys.)
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -16,7 +19,8 @@ type Seed = <StdRng as SeedableRng>::Seed;
 type SeedSource = fn(&mut Seed) -> Result<(), NoRandomness>;
 
 thread_local! {
-    static GENERATOR: RefCell<Option<Rc<RefCell<StdRng>>>> = const { RefCell::new(None) };
+    /// And the process that seeded it.
+    static GENERATOR: RefCell<Option<(u32, Rc<RefCell<StdRng>>)>> = const { RefCell::new(None) };
     /// The operating system, but in a test that wants to see it fail.
     static SOURCE: Cell<SeedSource> = const { Cell::new(seed_from_system) };
 }
@@ -31,6 +35,11 @@ impl fmt::Display for NoRandomness {
     }
 }
 
+/// Whose a generator is. Where there is no fork there may be no such number either, and asking for it panics.
+fn process() -> u32 {
+    if cfg!(unix) { std::process::id() } else { 0 }
+}
+
 fn seed_from_system(seed: &mut Seed) -> Result<(), NoRandomness> {
     SysRng.try_fill_bytes(seed).map_err(|_| NoRandomness)
 }
@@ -42,10 +51,11 @@ pub(crate) struct OsSeededKeys {
 }
 
 impl OsSeededKeys {
-    /// Takes the thread's generator, which is seeded when it is first asked for.
+    /// Takes the thread's generator, which is seeded when it is first asked for, and when it is another process's.
     pub(crate) fn new() -> Result<Self, NoRandomness> {
+        let process = process();
         let kept = GENERATOR.try_with(|kept| kept.borrow().clone()).ok().flatten();
-        if let Some(generator) = kept {
+        if let Some((_, generator)) = kept.filter(|(seeded_by, _)| *seeded_by == process) {
             return Ok(Self { generator });
         }
         let source = SOURCE.try_with(Cell::get).unwrap_or(seed_from_system);
@@ -53,7 +63,7 @@ impl OsSeededKeys {
         source(&mut seed)?;
         let generator = Rc::new(RefCell::new(StdRng::from_seed(seed)));
         // At the end of a thread there is no place to keep it: it is made anew each time then.
-        let _ended = GENERATOR.try_with(|kept| *kept.borrow_mut() = Some(Rc::clone(&generator)));
+        let _ended = GENERATOR.try_with(|kept| *kept.borrow_mut() = Some((process, Rc::clone(&generator))));
         Ok(Self { generator })
     }
 
@@ -104,6 +114,25 @@ mod tests {
         let keys: std::collections::HashSet<[u8; 4]> =
             (0..8).map(|_| std::thread::spawn(key).join().unwrap()).collect();
         assert!(keys.len() > 6);
+    }
+
+    #[test]
+    fn the_child_of_a_fork_does_not_go_on_with_the_keys_of_its_parent() {
+        let parents = OsSeededKeys::new().unwrap();
+        // What a child finds: the generator as it was, and another process's number beside it.
+        let fork = || GENERATOR.with(|kept| kept.borrow_mut().as_mut().unwrap().0 ^= 1);
+        fork();
+        let (mut childs, mut again) = (OsSeededKeys::new().unwrap(), OsSeededKeys::new().unwrap());
+        assert!(!Rc::ptr_eq(&parents.generator, &childs.generator));
+        assert!(Rc::ptr_eq(&childs.generator, &again.generator), "seeded once");
+        assert_ne!(childs.next_nonce(), again.next_nonce());
+        without_randomness(|| {
+            SOURCE.set(seed_from_system);
+            assert!(OsSeededKeys::new().is_ok());
+            SOURCE.set(|_| Err(NoRandomness));
+            fork();
+            assert!(OsSeededKeys::new().is_err(), "and never with the parent's, for want of randomness");
+        });
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl HeadReader {
     /// The head, which ends after `len` bytes, and what came after it.
     pub(crate) fn into_head_and_rest(mut self, len: usize) -> (Vec<u8>, Vec<u8>) {
         self.buffer.truncate(self.filled);
-        let rest = self.buffer.split_off(len.min(self.filled));
+        let rest = self.buffer.split_off(len.min(self.buffer.len()));
         (self.buffer.split_off(self.start.min(self.buffer.len())), rest)
     }
 }

@@ -29,8 +29,8 @@ pub struct Mask {
 /// A source of masking keys. Each frame of a client takes a fresh one, and none may be predictable from those
 /// before (RFC 6455, sections 5.3 and 10.3).
 ///
-/// Connections made by this crate's constructors take theirs from an OS-seeded generator; this trait is for those
-/// who drive [`Outbound`](super::Outbound) themselves.
+/// Connections made by this crate's constructors take theirs from an OS-seeded generator, which the child of a fork seeds
+/// anew for the connections that it makes; this trait is for those who drive [`Outbound`](super::Outbound) themselves.
 ///
 /// # Examples
 ///

@@ -9,6 +9,7 @@
 //! * [`slow`]: RFC 6455 the slow and obvious way, to compare with; [`wire`]: what it says of recorded bytes.
 //! * [`inflate`]: RFC 1951 in the same spirit.
 //! * [`flood`]: a peer that never ends, made up as it is read.
+//! * [`nowhere`]: a stream whose writes go nowhere.
 //! * [`script`]: a stream that plays given bytes in given pieces, for cuts by the hundred thousand.
 //! * [`runs`]: the loops over seeds and models, and what is printed when one fails.
 //!
@@ -30,6 +31,7 @@ pub mod flood;
 pub mod inflate;
 pub mod ledger;
 pub mod net;
+pub mod nowhere;
 pub mod runs;
 pub mod script;
 pub mod signal;

@@ -49,6 +49,13 @@ impl Visitor {
         battle.flush();
     }
 
+    /// What its task does, and its browser.
+    fn answers(&self, battle: &mut Battle) {
+        if let Some(question) = self.notice.question.take() {
+            battle.handle_pong(self.cid, &question.to_be_bytes());
+        }
+    }
+
     fn dismissed(&self) -> Option<Dismissal> {
         self.notice.dismissal.given()
     }
@@ -322,12 +329,38 @@ fn a_flooder_is_dismissed_and_a_busy_player_is_not() {
     let (ann, bob) = (Visitor::playing(&mut battle, "Ann"), Visitor::playing(&mut battle, "Bob"));
     for tick in 0..300 {
         battle.tick();
+        [&ann, &bob].iter().for_each(|visitor| visitor.answers(&mut battle));
         ann.says(&mut battle, Command::Aim(tick));
         ann.says(&mut battle, Command::Trigger { pulled: tick % 2 == 0 });
         (0..7).for_each(|_| bob.says(&mut battle, Command::Aim(tick)));
     }
     assert_eq!(ann.dismissed(), None);
     assert_eq!(bob.dismissed(), Some(Dismissal::Flood));
+}
+
+/// Goal G16: within five seconds.
+#[test]
+fn who_does_not_read_is_too_slow_though_its_ring_has_room_and_who_reads_after_a_pause_is_not() {
+    let mut battle = new_battle();
+    let (ann, bob) = (Visitor::playing(&mut battle, "Ann"), Visitor::playing(&mut battle, "Bob"));
+    let deaf = Visitor::playing(&mut battle, "Deaf");
+    let mut parted = None;
+    for tick in 1..1000 {
+        battle.tick();
+        ann.answers(&mut battle);
+        // Stands still for nearly four seconds, again and again.
+        if tick % 125 > 115 {
+            bob.answers(&mut battle);
+        }
+        parted = parted.or(deaf.dismissed().map(|why| (why, tick)));
+        for visitor in [&ann, &bob] {
+            visitor.says(&mut battle, Command::Aim(1));
+            assert_eq!(visitor.dismissed(), None, "tick {tick}");
+        }
+    }
+    let (why, tick) = parted.unwrap();
+    assert_eq!(why, Dismissal::TooSlow);
+    assert!(tick * u32::from(arena::TICK_MS) <= 5000, "{tick} ticks");
 }
 
 #[test]

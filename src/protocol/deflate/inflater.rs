@@ -143,8 +143,7 @@ fn step(
         let left = max.saturating_sub(len).saturating_add(1);
         let piece = input.len().saturating_mul(4).clamp(512, PIECE).min(left);
         if to.capacity().saturating_sub(len) < piece {
-            // Twice as much, but never for more than a message may have.
-            to.reserve_exact(piece.max(len).min(left));
+            to.reserve_exact(room(len.saturating_add(piece), max).saturating_sub(len));
         }
         to.resize(len.saturating_add(piece), 0);
         let ran = run(decompress, input, to.get_mut(len..).unwrap_or_default());
@@ -175,6 +174,14 @@ fn step(
     Ok(false)
 }
 
+/// The room that a message gets which needs so much: twice that at most, and a half, a quarter, an eighth .. of the longest one and the byte that
+/// shows it to be too long. While it is copied there are both, the old and the new: that is the longest message and a half at most.
+fn room(needed: usize, max: usize) -> usize {
+    let most = max.saturating_add(1);
+    let halvings = most.checked_div(needed).and_then(usize::checked_ilog2).unwrap_or(0);
+    most.checked_shr(halvings).unwrap_or(most).max(needed)
+}
+
 /// What one call of the decompressor came to.
 #[derive(Clone, Copy)]
 struct Ran {
@@ -191,4 +198,26 @@ fn run(decompress: &mut Decompress, input: &[u8], output: &mut [u8]) -> Result<R
     let since = |now: u64, before: u64| usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX);
     let (used, made) = (since(decompress.total_in(), used), since(decompress.total_out(), made));
     status.map(|status| Ran { status, used, made }).map_err(|_| ProtocolError::InvalidDeflate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_room_enough_and_not_much_more_and_the_last_copy_is_from_a_half() {
+        for max in [0, 1, 999, 1000, 1 << 20, (1 << 20) - 1, usize::MAX] {
+            for needed in (1..70)
+                .chain([900, 1000, 65_536, 524_288, 524_289, 1 << 20])
+                .filter(|it| *it <= max.saturating_add(1))
+            {
+                let room = room(needed, max);
+                assert!((needed..=2 * needed).contains(&room), "{room} bytes for {needed} of {max}");
+                assert!(
+                    room == max.saturating_add(1) || room <= max / 2 + 1,
+                    "{room} bytes for {needed} of {max}"
+                );
+            }
+        }
+    }
 }
