@@ -76,17 +76,19 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Calls `work` with the waker for the stream.
+    /// Calls `work` with the waker for the stream: one that does nothing, if nobody waits. Who will, polls the stream himself.
     #[inline]
     pub(crate) fn with_waker<R>(&self, work: impl FnOnce(&Waker) -> R) -> R {
-        if let Some(several) = self.several.get() {
-            return work(&several.waker);
-        }
-        match self.one.try_borrow() {
-            Ok(one) if !self.registered.is_empty() => work(one.as_ref().unwrap_or(Waker::noop())),
-            // Nobody waits. Who will, polls the stream himself.
-            _ => work(Waker::noop()),
-        }
+        let one;
+        let waker = match self.several.get() {
+            Some(several) => Some(&several.waker),
+            None if self.registered.is_empty() => None,
+            None => {
+                one = self.one.try_borrow().ok();
+                one.as_deref().and_then(Option::as_ref)
+            }
+        };
+        work(waker.unwrap_or(Waker::noop()))
     }
 
     /// Begins a poll of who has `slot`: he does not wait.

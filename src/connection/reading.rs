@@ -129,6 +129,11 @@ impl Reading {
         self.keepalive.as_deref().and_then(Keepalive::latency)
     }
 
+    /// The stream has been asked whether there may be something to read: there may.
+    pub(crate) const fn may_read(&mut self) {
+        self.flow = Flow::Unknown;
+    }
+
     /// The payload of the last event.
     pub(crate) fn payload(&self) -> &[u8] {
         payload(&self.input, &self.inbound)

@@ -364,6 +364,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
             return self.reading.poll_event(&self.shared, Slot::Receiver, cx, None);
         }
         self.shared.unpark(Slot::Receiver);
+        if Resting::is_at_rest(&self.reading) {
+            match self.shared.poll_at_rest(Slot::Receiver, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => self.reading.may_read(),
+            }
+        }
         let reading: &mut Reading = &mut self.reading;
         match reading.next_message() {
             Some(kind) => Poll::Ready(Ok(Event::Message(kind))),

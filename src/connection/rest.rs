@@ -11,8 +11,8 @@ use std::thread::LocalKey;
 
 use crate::protocol::{Deflater, Outbound};
 
-/// Of each kind, as many as a thread keeps (some 60 KB of them): a room's, say, in which all are told something at once.
-const KEPT: usize = 256;
+/// Of each kind, as many as a thread keeps (some 240 KB of them): a room's, say, in which all are told something at once.
+const KEPT: usize = 1024;
 
 /// Something that need not be there while it is at rest.
 pub(crate) trait Rests: Sized + 'static {
@@ -54,6 +54,12 @@ impl<V: Rests> Resting<V> {
     }
 
     // Not methods, for what is inside has methods of its own.
+
+    /// Whether it has been given back to the thread.
+    #[inline]
+    pub(crate) const fn is_at_rest(this: &Self) -> bool {
+        this.present.is_none()
+    }
 
     /// Takes it away; another takes its place when it is needed.
     pub(crate) fn take(this: &mut Self) -> Box<V> {

@@ -3,7 +3,7 @@
 //! This is the only file that borrows a connection's cells, and never across a call to something that is not ours: the stream
 //! has a cell of its own and is polled with nothing else borrowed, the bytes that are being written are moved out for the poll,
 //! and wakers are woken and values of other people dropped after the borrow has ended. So whatever a stream, a waker or a
-//! timer calls back, it finds every cell free but the stream's own, and that one is only ever *tried*.
+//! timer calls back, it finds every cell free but the stream's own and the hub's waker, and those are only ever *tried*.
 //!
 //! Nobody owns the writing. Whoever is polled, or queues something while nobody is, *drives*: it writes what the outbox
 //! holds as far as the stream takes it. Reading never waits for that. A half that waits has filled its slot in the
@@ -656,6 +656,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         };
         let result = std::task::ready!(self.poll_stream(|stream, cx| poll_readable(&stream, cx)));
         Poll::Ready(result.map_err(|error| self.read_failed(&error)))
+    }
+
+    /// Waits on for bytes, for a receiver that has none, if there is nothing else for him to do; ready when he has to look himself. One of a
+    /// thousand that were told something has been woken to write it, or not even that.
+    pub(crate) fn poll_at_rest(&self, slot: Slot, cx: &Context<'_>) -> Poll<()> {
+        if self.state.borrow().output == Output::Broken || !self.is_told_of_bytes() {
+            return Poll::Ready(());
+        }
+        self.register(slot, cx);
+        match self.poll_readable() {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.park(slot),
+        }
+    }
+
+    /// Whether the stream can tell, without being asked for them, that there may be bytes.
+    fn is_told_of_bytes(&self) -> bool {
+        self.socket.is_some_and(|socket| socket.poll_readable.is_some())
     }
 
     fn read_failed(&self, error: &io::Error) -> ReadEnd {
