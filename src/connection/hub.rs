@@ -6,7 +6,7 @@
 //! stream is given the waker of all of them ([`Several`]), always the same, from then on: whatever it wakes, all slots are woken.
 //!
 //! That is the only place that other threads reach (async-io's reactor wakes from its own), and so the only one with an `Arc` and a
-//! lock. Wakers are woken and dropped outside the lock, and with no cell borrowed.
+//! lock. Wakers are cloned, woken and dropped outside the lock.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -64,31 +64,60 @@ impl Slots {
     }
 }
 
+/// Replacements of the one waker after which there are taken to be several: who has another at each poll, on a stream that wakes the one it
+/// replaces, would be woken for ever.
+const CHANGES: u8 = 4;
+
 /// The hub, as a connection holds it.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     /// The waker of all who wait, while they are one task. Borrowed while the stream is polled, so it is only ever tried to change it.
     one: RefCell<Option<Waker>>,
+    /// How often another took its place.
+    changes: Cell<u8>,
     /// Who has registered since the last poll of his began, and was not woken by us since.
     registered: Slots,
     /// Once there were two tasks.
     several: OnceCell<Box<Several>>,
 }
 
+/// Whom the stream wakes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    Nobody,
+    One,
+    Several,
+}
+
 impl Hub {
+    #[inline]
+    fn whom(&self) -> Whom {
+        if self.several.get().is_some() {
+            Whom::Several
+        } else if self.registered.is_empty() {
+            Whom::Nobody
+        } else {
+            Whom::One
+        }
+    }
+
     /// Calls `work` with the waker for the stream: one that does nothing, if nobody waits. Who will, polls the stream himself.
     #[inline]
     pub(crate) fn with_waker<R>(&self, work: impl FnOnce(&Waker) -> R) -> R {
-        let one;
-        let waker = match self.several.get() {
-            Some(several) => Some(&several.waker),
-            None if self.registered.is_empty() => None,
-            None => {
-                one = self.one.try_borrow().ok();
-                one.as_deref().and_then(Option::as_ref)
-            }
+        let whom = self.whom();
+        let result = {
+            let one = if whom == Whom::One { self.one.try_borrow().ok() } else { None };
+            let waker = match self.several.get() {
+                Some(several) => Some(&several.waker),
+                None => one.as_deref().and_then(Option::as_ref),
+            };
+            work(waker.unwrap_or(Waker::noop()))
         };
-        work(waker.unwrap_or(Waker::noop()))
+        // Somebody came while the stream was polled, called by it, and it does not know him.
+        if whom != Whom::Several && self.whom() != whom {
+            self.wake_all();
+        }
+        result
     }
 
     /// Begins a poll of who has `slot`: he does not wait.
@@ -102,31 +131,42 @@ impl Hub {
     pub(crate) fn register(&self, slot: Slot, waker: &Waker) {
         let is_known = self.several.get().is_none()
             && self.one.try_borrow().is_ok_and(|one| one.as_ref().is_some_and(|one| one.will_wake(waker)));
-        self.registered.insert(slot);
         if !is_known {
             self.register_new(slot, waker);
         }
+        self.registered.insert(slot);
     }
 
     #[inline(never)]
     fn register_new(&self, slot: Slot, waker: &Waker) {
-        if let Some(several) = self.several.get() {
-            return several.slots.register(slot, waker);
+        if self.several.get().is_none() {
+            let waker = waker.clone();
+            if self.replaces(slot, waker) {
+                return;
+            }
         }
-        let waker = waker.clone();
-        if !self.registered.contains_other(slot)
-            && let Ok(mut one) = self.one.try_borrow_mut()
-        {
-            let old = one.replace(waker);
-            drop(one);
-            drop(old);
-            return;
-        }
-        // Another waits, or the one that waits is polling the stream further up the stack.
         let several = self.several.get_or_init(Box::default);
-        several.slots.register(slot, &waker);
-        // It fills its slot, and asks the stream with the new waker, when it is polled.
+        several.slots.register(slot, waker);
+        // The first fills its slot, and asks the stream with the new waker, when it is polled.
+        self.registered.clear();
         self.wake_one();
+    }
+
+    /// Puts a waker in the place of the one, unless another waits, or the one that waits is polling the stream further up the stack.
+    fn replaces(&self, slot: Slot, waker: Waker) -> bool {
+        // What cloned the waker may have called us.
+        let is_free = self.several.get().is_none() && !self.registered.contains_other(slot);
+        let Some(mut one) =
+            self.one.try_borrow_mut().ok().filter(|_| is_free && self.changes.get() < CHANGES)
+        else {
+            return false;
+        };
+        let old = one.replace(waker);
+        drop(one);
+        if old.is_some() {
+            self.changes.update(|changes| changes.saturating_add(1));
+        }
+        true
     }
 
     /// Wakes whoever is in `slot`.
@@ -153,8 +193,13 @@ impl Hub {
         }
     }
 
+    /// Wakes the one, and keeps its waker only while it may be needed.
     fn wake_one(&self) {
-        let one = self.one.try_borrow().ok().and_then(|one| one.clone());
+        let taken = match self.one.try_borrow_mut() {
+            Ok(mut one) if self.registered.is_empty() => one.take(),
+            _ => None,
+        };
+        let one = taken.or_else(|| self.one.try_borrow().ok().and_then(|one| one.clone()));
         if let Some(one) = one {
             one.wake();
         }
@@ -203,11 +248,10 @@ impl SharedSlots {
     }
 
     fn register(&self, slot: Slot, waker: &Waker) {
-        let mut slots = self.lock();
-        let place = slots.get(slot);
-        if !place.as_ref().is_some_and(|present| present.will_wake(waker)) {
-            let old = place.replace(waker.clone());
-            drop(slots);
+        let is_known = self.lock().get(slot).as_ref().is_some_and(|present| present.will_wake(waker));
+        if !is_known {
+            let waker = waker.clone();
+            let old = self.lock().get(slot).replace(waker);
             drop(old);
         }
     }
@@ -340,17 +384,48 @@ mod tests {
     }
 
     #[test]
-    fn who_registers_while_the_stream_is_polled_for_another_takes_nobody_s_place() {
-        let (hub, one, two) = (Hub::default(), Arc::new(Count::default()), Arc::new(Count::default()));
+    fn who_registers_while_the_stream_is_polled_for_another_is_woken_to_ask_it_himself() {
+        for somebody_waits in [false, true] {
+            let (hub, one, two) = (Hub::default(), Arc::new(Count::default()), Arc::new(Count::default()));
+            if somebody_waits {
+                hub.register(Slot::Receiver, &Waker::from(Arc::clone(&one)));
+            }
+            hub.with_waker(|_| hub.register(Slot::Sender, &Waker::from(Arc::clone(&two))));
+            assert_eq!((one.take(), two.take()), (usize::from(somebody_waits), 1));
+        }
+    }
+
+    #[test]
+    fn who_has_another_waker_at_each_poll_is_not_woken_for_the_one_before_for_ever() {
+        let (hub, count) = (Hub::default(), Arc::new(Count::default()));
+        let mut handed_in = Waker::noop().clone();
+        let mut replaced = 0;
+        for _ in 0..100 {
+            hub.begin(Slot::Receiver);
+            // Of another task each time.
+            hub.register(Slot::Receiver, &Waker::from(Arc::new(Count::default())));
+            let waker = stream_waker(&hub);
+            replaced += usize::from(!handed_in.will_wake(&waker));
+            handed_in = waker;
+        }
+        assert!(replaced <= usize::from(CHANGES) + 2, "{replaced} times");
+        hub.register(Slot::Receiver, &Waker::from(Arc::clone(&count)));
+        handed_in.wake();
+        assert_eq!(count.take(), 1);
+    }
+
+    #[test]
+    fn the_waker_of_who_does_not_wait_any_more_is_dropped() {
+        let hub = Hub::default();
+        let (one, two) = (Arc::new(Count::default()), Arc::new(Count::default()));
         hub.register(Slot::Receiver, &Waker::from(Arc::clone(&one)));
-        hub.with_waker(|waker| {
-            hub.register(Slot::Sender, &Waker::from(Arc::clone(&two)));
-            waker.wake_by_ref();
-        });
-        assert_eq!((one.take(), two.take()), (2, 0));
+        hub.wake_all();
+        assert_eq!(Arc::strong_count(&one), 1, "it has been woken");
         hub.register(Slot::Receiver, &Waker::from(Arc::clone(&one)));
-        stream_waker(&hub).wake();
-        assert_eq!((one.take(), two.take()), (1, 1));
+        hub.register(Slot::Sender, &Waker::from(Arc::clone(&two)));
+        assert_eq!(Arc::strong_count(&one), 1, "it has been woken, to fill its slot");
+        hub.wake_all();
+        assert_eq!(Arc::strong_count(&two), 1);
     }
 
     thread_local! {

@@ -323,7 +323,10 @@ impl<T> Shared<T> {
     /// Begins a poll of the half in `slot`: it is not parked now.
     pub(crate) fn unpark(&self, slot: Slot) {
         self.parked.remove(slot);
-        self.hub.begin(slot);
+        // Another scope may be waiting still.
+        if slot != Slot::Scope {
+            self.hub.begin(slot);
+        }
     }
 
     /// Fills `slot`, before anything that might have to wake it.
@@ -1150,7 +1153,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let is_reading = reading.is_some();
         if let Some(reading) = reading.filter(|_| is_open) {
             // Also while our own bytes are stuck: the peer may be waiting for us to read before it reads.
-            if reading.poll_discard(self, slot, cx, self.max_message).is_ready() {
+            let is_over = reading.poll_discard(self, slot, cx, self.max_message).is_ready();
+            // It was a poll of its own.
+            self.register(slot, cx);
+            if is_over {
                 self.drive(Some(slot));
             }
         }
