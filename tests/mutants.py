@@ -3,7 +3,7 @@
 
 Built one by one, a thousand mutants take hours. So each function that has some becomes a choice between its bodies,
 
-    fn f() -> u8 { match crate::mutants::chosen(17, 18) { 17 => { 0 } 18 => { 1 } _ => { the body as it is } } }
+    fn f() -> u8 { match crate::mutants::chosen(17, 18) { 0 => { the body as it is } 17 => { 0 } 18 => { 1 } _ => unreachable!() } }
 
 and the environment says which of them is meant. What the compiler refuses it names by its line: that mutant is unviable, and left out.
 Then each test is run once, which tells how long it takes and which functions it comes by; and each mutant with the tests
@@ -151,12 +151,14 @@ def with_choices(text, listed, mutants):
         is_opaque = re.search(r"-> impl Iterator<.*>\s*$", head)
         as_one = lambda body: f"Iterator::collect::<Vec<_>>({body}).into_iter()" if is_opaque else body
         pieces += [(text[at:begin] + head, 0), (f"{{ match crate::mutants::chosen({group[0]['id']}, {group[-1]['id']}) {{\n", 0)]
+        # First, so that the compiler takes its type for the right one.
+        pieces.append((f"0 => {as_one(body)},\n", 0))
         for mutant in group:
             mutants.group[mutant["id"]] = group[0]["id"]
             first, behind = (place(mutant["span"][edge]) - opening for edge in ("start", "end"))
             mutated = f"{body[:first]} {mutant['replacement']} {body[behind:]}"
             pieces.append((f"{mutant['id']} => {as_one(mutated)},\n", mutant["id"]))
-        pieces.append((f"_ => {as_one(body)},\n}} }}", 0))
+        pieces.append(("_ => unreachable!(),\n} }", 0))
         at = last
     pieces.append((text[at:], 0))
     made, lines = [], [0, 0]
@@ -175,7 +177,7 @@ def with_choices(text, listed, mutants):
 
 def errors_of(tree):
     out = subprocess.run(
-        ["cargo", "check", "--quiet", "--lib", "--all-features", "--message-format=json"],
+        ["cargo", "check", "--quiet", "--lib", "--profile=test", "--all-features", "--message-format=json"],
         cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ).stdout
     messages = [json.loads(line) for line in out.splitlines()]

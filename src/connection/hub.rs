@@ -81,40 +81,21 @@ pub(crate) struct Hub {
     several: OnceCell<Box<Several>>,
 }
 
-/// Whom the stream wakes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Whom {
-    Nobody,
-    One,
-    Several,
-}
-
 impl Hub {
-    #[inline]
-    fn whom(&self) -> Whom {
-        if self.several.get().is_some() {
-            Whom::Several
-        } else if self.registered.is_empty() {
-            Whom::Nobody
-        } else {
-            Whom::One
-        }
-    }
-
     /// Calls `work` with the waker for the stream: one that does nothing, if nobody waits. Who will, polls the stream himself.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_waker<R>(&self, work: impl FnOnce(&Waker) -> R) -> R {
-        let whom = self.whom();
+        let (nobody, several) = (self.registered.is_empty(), self.several.get());
         let result = {
-            let one = if whom == Whom::One { self.one.try_borrow().ok() } else { None };
-            let waker = match self.several.get() {
+            let one = if nobody || several.is_some() { None } else { self.one.try_borrow().ok() };
+            let waker = match several {
                 Some(several) => Some(&several.waker),
                 None => one.as_deref().and_then(Option::as_ref),
             };
             work(waker.unwrap_or(Waker::noop()))
         };
         // Somebody came while the stream was polled, called by it, and it does not know him.
-        if whom != Whom::Several && self.whom() != whom {
+        if several.is_none() && (nobody && !self.registered.is_empty() || self.several.get().is_some()) {
             self.wake_all();
         }
         result

@@ -275,6 +275,7 @@ impl Sim {
             future
         };
         drop(future);
+        self.has_gone(task.0);
     }
 
     pub fn polls(&self, task: TaskId) -> usize {
@@ -387,7 +388,18 @@ impl Sim {
             }
         };
         // Destructors wake, spawn and kill: no borrow may be held.
-        drop(ended);
+        if ended.is_some() {
+            drop(ended);
+            self.has_gone(id);
+        }
+    }
+
+    /// The task waits for nothing any more.
+    fn has_gone(&self, id: usize) {
+        let waker = self.inner.tasks.borrow()[id].waker.clone();
+        for net in self.nets() {
+            net.looks_again(&waker);
+        }
     }
 
     fn starved(&self) -> Vec<String> {
