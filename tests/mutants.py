@@ -240,7 +240,7 @@ def run(program, names, environment, seconds, tree):
     """How a process of these tests ends, "ok", "failed" or "timeout"; and its seconds of the processor."""
     # `closing` takes RUNS for something else, and some tests of `rules` are for one run only.
     few = {} if Path(program).name.startswith(("closing-", "rules-")) else {"RUNS": "12"}
-    command = f'ulimit -t {int(seconds) + 1} -v 6000000; exec "$@"'
+    command = f'ulimit -t {int(seconds) + 1}; ulimit -v 6000000; exec "$@"'
     with tempfile.TemporaryFile() as out:
         pid = subprocess.Popen(
             ["sh", "-c", command, "sh", program, "--exact", "--test-threads=1", *names],
