@@ -292,11 +292,16 @@ mod tests {
         hub.with_waker(Waker::clone)
     }
 
+    /// `will_wake` compares a table of functions, too, of which the compiler may make several.
+    fn is_nobody(waker: &Waker) -> bool {
+        waker.data() == Waker::noop().data()
+    }
+
     #[test]
     fn one_task_in_all_slots_is_what_the_stream_wakes_and_is_cloned_once() {
         let (hub, one) = (Hub::default(), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&one));
-        assert!(stream_waker(&hub).will_wake(Waker::noop()), "nobody waits");
+        assert!(is_nobody(&stream_waker(&hub)));
         for slot in [Slot::Sender, Slot::Receiver, Slot::Scope] {
             hub.register(slot, &waker);
             hub.register(slot, &waker);
@@ -312,7 +317,7 @@ mod tests {
         hub.wake_all();
         hub.wake_all();
         assert_eq!(one.take(), 1);
-        assert!(stream_waker(&hub).will_wake(Waker::noop()), "nobody waits any more");
+        assert!(is_nobody(&stream_waker(&hub)), "nobody waits any more");
     }
 
     #[test]
