@@ -308,12 +308,20 @@ mod tests {
         }
         assert!(stream_waker(&hub).will_wake(&waker));
         assert_eq!(Arc::strong_count(&one), 3, "this, `waker`, and the hub's");
+        hub.wake_slot(Slot::Scope);
+        hub.wake_slot(Slot::Scope);
+        assert_eq!(one.take(), 1, "it has been woken, and has not registered since");
         hub.begin(Slot::Receiver);
         hub.wake_slot(Slot::Receiver);
         assert_eq!(one.take(), 0, "it is being polled, and does not wait");
         hub.wake_slot(Slot::Sender);
-        hub.wake_slot(Slot::Sender);
-        assert_eq!(one.take(), 1, "it has been woken, and has not registered since");
+        assert_eq!(one.take(), 1, "its waker is still there");
+        hub.register(Slot::Sender, &waker);
+        hub.begin(Slot::Sender);
+        assert!(is_nobody(&stream_waker(&hub)), "whoever comes next");
+        hub.wake_all();
+        assert_eq!(one.take(), 0);
+        hub.register(Slot::Sender, &waker);
         hub.wake_all();
         hub.wake_all();
         assert_eq!(one.take(), 1);
