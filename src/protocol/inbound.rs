@@ -790,3 +790,86 @@ impl Assembly {
         Ok(Event::Message(self.kind))
     }
 }
+
+/// The quick ways, which come to the same as the others: that they are taken.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 4] = [1, 2, 3, 4];
+
+    fn inbound(role: Role, max_message: usize) -> Inbound {
+        Inbound::new(role, Limits { max_message, ..Limits::default() })
+    }
+
+    /// As the peer of `role` sends it.
+    fn frame(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
+        let len = u8::try_from(payload.len()).unwrap();
+        match role {
+            Role::Client => [&[first, len], payload].concat(),
+            Role::Server => {
+                let mut frame = [&[first, 0x80 | len][..], &KEY].concat();
+                Mask::new(KEY).copy(payload, &mut frame);
+                frame
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_there_whole_is_unmasked_where_it_lies() {
+        for (role, start) in [(Role::Server, 6), (Role::Client, 2)] {
+            for (first, kind) in [(0x81, MessageKind::Text), (0x82, MessageKind::Binary)] {
+                // Just as long as is allowed.
+                let mut input = frame(role, first, b"hello");
+                assert_eq!(inbound(role, 5).unmask_message(&mut input), Some((kind, start, start + 5)));
+                assert!(input.ends_with(b"hello"));
+                let mut input = frame(role, first, b"hello");
+                assert_eq!(inbound(role, 4).unmask_message(&mut input), None);
+                input.pop();
+                assert_eq!(inbound(role, 5).unmask_message(&mut input), None);
+
+                let input = frame(role, first, b"hello");
+                let (mut input, mut data) = (&*input, b"so: ".to_vec());
+                assert_eq!(inbound(role, 5).copy_message(&mut input, &mut data), Some(kind));
+                assert_eq!((input, &*data), (&b""[..], &b"so: hello"[..]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_control_frame_that_is_there_whole_is_unmasked_where_it_lies() {
+        for (role, other, start) in [(Role::Server, Role::Client, 6), (Role::Client, Role::Server, 2)] {
+            for (first, event) in [(0x89, Event::Ping), (0x8A, Event::Pong)] {
+                let mut input = frame(role, first, b"hello");
+                assert_eq!(inbound(role, 0).unmask_control(&mut input), Some((event, start, start + 5)));
+                assert!(input.ends_with(b"hello"));
+                let mut input = frame(role, first, b"hello");
+                input.pop();
+                assert_eq!(inbound(role, 0).unmask_control(&mut input), None);
+                assert_eq!(inbound(role, 0).unmask_control(&mut frame(other, first, b"")), None);
+            }
+            assert_eq!(inbound(role, 0).unmask_control(&mut frame(role, 0x88, b"")), None);
+        }
+    }
+
+    #[test]
+    fn it_is_at_rest_only_between_two_messages() {
+        let mut inbound = inbound(Role::Client, 100);
+        assert!(inbound.is_at_rest());
+        for (input, is_at_rest) in [
+            (&b"\x81"[..], false),
+            (b"\x02h", false),
+            // The message is shown.
+            (b"i", false),
+            (b"\x01\x01a", false),
+            (b"\x80\x00", false),
+        ] {
+            inbound.receive(&mut &*input).unwrap();
+            assert_eq!(inbound.is_at_rest(), is_at_rest, "after {input:?}");
+        }
+        inbound.release_memory();
+        assert!(inbound.is_at_rest());
+        inbound.receive(&mut &b"\x89\x01?"[..]).unwrap();
+        assert!(!inbound.is_at_rest(), "a Ping is shown");
+    }
+}
