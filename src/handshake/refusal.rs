@@ -189,6 +189,8 @@ impl RefusalReader {
                 let (ours, others) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                 line.extend_from_slice(ours);
                 self.stage = match httparse::parse_chunk_size(line) {
+                    // However it was cut.
+                    _ if line.len() > MAX_CHUNK_LINE => Stage::Finished,
                     Ok(httparse::Status::Complete((_, 0))) => {
                         // What may follow, headers behind a body, is nobody's.
                         self.refusal.is_whole = true;
