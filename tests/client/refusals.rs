@@ -97,10 +97,12 @@ fn a_chunk_line_without_end_is_the_end_of_a_body() {
     for (len, body, is_whole) in [(200, &b"a"[..], true), (300, b"", false)] {
         let head = "HTTP/1.1 404 x\r\nTransfer-Encoding: chunked\r\n\r\n1;";
         let bytes = format!("{head}{}\r\na\r\n0\r\n\r\n", "x".repeat(len));
-        // So much of the line, and it is not over.
-        let (server, _) = Server::cut(bytes.as_bytes(), &[head.len() + len]);
-        let Err(HandshakeError::Refused(refusal)) = block_on(client(server).connect()) else { panic!() };
-        assert_eq!((refusal.body(), refusal.is_whole()), (body, is_whole), "{len} bytes of a line");
+        // So much of the line, and it is not over; and all of it at once (a fuzzer found that taken).
+        for cuts in [&[head.len() + len][..], &[]] {
+            let (server, _) = Server::cut(bytes.as_bytes(), cuts);
+            let Err(HandshakeError::Refused(refusal)) = block_on(client(server).connect()) else { panic!() };
+            assert_eq!((refusal.body(), refusal.is_whole()), (body, is_whole), "{len} bytes of a line");
+        }
     }
 }
 
