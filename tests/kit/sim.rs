@@ -275,7 +275,8 @@ impl Sim {
             future
         };
         drop(future);
-        self.has_gone(task.0);
+        let waker = self.inner.tasks.borrow()[task.0].waker.clone();
+        self.looks_again(&waker);
     }
 
     pub fn polls(&self, task: TaskId) -> usize {
@@ -369,9 +370,7 @@ impl Sim {
             self.inner.trace.note(Note::Poll { task: id, name: task.name });
             (future, task.waker.clone())
         };
-        for net in self.nets() {
-            net.looks_again(&waker);
-        }
+        self.looks_again(&waker);
         let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
         let ended = {
             let mut tasks = self.inner.tasks.borrow_mut();
@@ -390,15 +389,14 @@ impl Sim {
         // Destructors wake, spawn and kill: no borrow may be held.
         if ended.is_some() {
             drop(ended);
-            self.has_gone(id);
+            self.looks_again(&waker);
         }
     }
 
-    /// The task waits for nothing any more.
-    fn has_gone(&self, id: usize) {
-        let waker = self.inner.tasks.borrow()[id].waker.clone();
+    /// The task of this waker waits for nothing any more, but for what it asks for from now on.
+    fn looks_again(&self, waker: &Waker) {
         for net in self.nets() {
-            net.looks_again(&waker);
+            net.looks_again(waker);
         }
     }
 
