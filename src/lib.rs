@@ -200,7 +200,7 @@ mod runtime;
 pub use connection::{
     CloseFuture, Config, CorkHandle, Error, FeedFuture, FlushFuture, Incoming, Message, NoTimer, QueueError,
     QueueHandle, ReceiveDataFuture, ReceiveFuture, Receiver, ReuniteError, SendFuture, Sender, Sleep, Timer,
-    WebSocket, WebSocketParts, WebSocketState,
+    WebSocket, WebSocketParts, WebSocketState, batch,
 };
 pub use handshake::{
     Client, HandshakeError, Headers, Parts, Refusal, Request, Responding, Response, Server, ServerRequest,

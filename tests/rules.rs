@@ -31,8 +31,8 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::future::zip;
 use unsync_websocket::{
-    CloseCode, Config, EncodedFrame, Error, Incoming, Message, NoTimer, ProtocolError, QueueError, Role,
-    Timer, WebSocket,
+    CloseCode, Config, EncodedFrame, Error, Incoming, Message, NoTimer, ProtocolError, QueueError,
+    QueueHandle, Role, Timer, WebSocket, batch,
 };
 use unsync_websocket_test_alloc::{Counting, Scope};
 
@@ -221,7 +221,7 @@ impl Hand {
         Self { waker: Waker::from(Arc::clone(&wakes)), wakes }
     }
 
-    fn poll<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+    fn poll<F: Future + ?Sized>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(&self.waker))
     }
 
@@ -314,7 +314,7 @@ fn what_a_full_socket_left_behind_leaves_while_the_handler_awaits_something_else
 
 #[test]
 fn a_scope_whose_work_has_ended_keeps_nothing_of_it_and_one_that_is_dropped_takes_no_output_along() {
-    struct Leaves(unsync_websocket::QueueHandle<Stream>);
+    struct Leaves(QueueHandle<Stream>);
     impl Drop for Leaves {
         fn drop(&mut self) {
             self.0.queue(&EncodedFrame::text("I left")).unwrap();
@@ -470,6 +470,161 @@ fn a_room_that_never_stops_queueing_does_not_keep_a_large_send_waiting() {
         script.give_room(1004);
     }
     drop(receiver);
+}
+
+// --- batch (what a room tells many leaves at the end of its turn) -----------------------------------------------------
+
+/// A member of a room: its receiver waits, as nearly always.
+struct Seat {
+    script: Rc<Script>,
+    handle: QueueHandle<Stream>,
+    /// Waits for what the member says.
+    waiting: Pin<Box<dyn Future<Output = ()>>>,
+    hand: Hand,
+}
+
+impl Seat {
+    fn new() -> Self {
+        let (script, mut websocket) = connect(Role::Server, Config::new());
+        let handle = websocket.sender.queue_handle();
+        let waiting =
+            Box::pin(
+                async move { while let Ok(Incoming::Message(_)) = websocket.receiver.receive().await {} },
+            );
+        let mut seat = Self { script, handle, waiting, hand: Hand::new() };
+        assert!(seat.turn());
+        seat
+    }
+
+    /// Polls its task; tells whether that waits.
+    fn turn(&mut self) -> bool {
+        self.hand.poll(self.waiting.as_mut()).is_pending()
+    }
+
+    fn written(&self) -> (usize, Vec<u8>) {
+        (self.script.write_calls.replace(0), self.script.take_written())
+    }
+}
+
+fn tell(seats: &[Seat], text: &str) {
+    let frame = EncodedFrame::text(text);
+    for seat in seats {
+        seat.handle.queue(&frame).unwrap();
+    }
+}
+
+/// Waits once, without asking anybody.
+async fn wait() {
+    let mut waited = false;
+    std::future::poll_fn(
+        |_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
+}
+
+#[test]
+fn what_is_queued_in_a_batch_leaves_in_one_write_a_member_when_the_work_waits_or_ends() {
+    let seats = [Seat::new(), Seat::new(), Seat::new()];
+    let (speaker, mut socket) = connect(Role::Server, Config::new());
+    let cork = socket.cork_handle();
+    let work = || async {
+        tell(&seats, "one");
+        tell(&seats, "two");
+        assert!(seats.iter().all(|seat| seat.script.write_calls.get() == 0));
+        wait().await;
+        assert!(seats.iter().all(|seat| seat.written() == (1, b"\x81\x03one\x81\x03two".to_vec())));
+        tell(&seats, "end");
+    };
+    let works: [Pin<Box<dyn Future<Output = ()>>>; 3] = [
+        Box::pin(batch(work())),
+        Box::pin(cork.scope(work())),
+        // One inside the other.
+        Box::pin(socket.cork(async |_| batch(work()).await)),
+    ];
+    for mut work in works {
+        let hand = Hand::new();
+        assert!(hand.poll(work.as_mut()).is_pending());
+        ready(hand.poll(work.as_mut()));
+        assert!(seats.iter().all(|seat| seat.written() == (1, b"\x81\x03end".to_vec())));
+    }
+    assert_eq!(speaker.write_calls.get(), 0);
+}
+
+#[test]
+fn a_full_socket_in_a_batch_keeps_nobody_waiting_and_its_rest_is_written_by_its_own_task() {
+    let mut seats = [Seat::new(), Seat::new(), Seat::new()];
+    seats[1].script.room.set(3);
+    ready(Hand::new().once(batch(async { tell(&seats, "hello") })));
+    assert_eq!(seats[0].written().1, b"\x81\x05hello");
+    assert_eq!(seats[1].written().1, b"\x81\x05h");
+    assert_eq!(seats[2].written().1, b"\x81\x05hello");
+    assert!(seats[1].turn(), "it may read what it waits for, as the stream is none that is known");
+    seats[1].hand.wakes();
+    seats[1].script.give_room(100);
+    assert_eq!(seats[1].hand.wakes(), 1);
+    assert!(seats[1].turn());
+    assert_eq!(seats[1].written().1, b"ello");
+}
+
+#[test]
+fn a_batch_writes_to_1024_members_in_a_turn_and_the_others_are_woken_to_write_themselves() {
+    let mut seats: Vec<_> = (0..1030).map(|_| Seat::new()).collect();
+    ready(Hand::new().once(batch(async { tell(&seats, "hello") })));
+    for (at, seat) in seats.iter_mut().enumerate() {
+        if at >= 1024 {
+            assert_eq!((seat.written().0, seat.hand.wakes()), (0, 1), "{at}");
+            assert!(seat.turn());
+        }
+        assert_eq!(seat.written(), (1, b"\x81\x05hello".to_vec()), "{at}");
+    }
+}
+
+#[test]
+fn a_batch_writes_a_mebibyte_in_a_turn() {
+    let seats: Vec<_> = (0..40).map(|_| Seat::new()).collect();
+    let text = "x".repeat(60_000);
+    ready(Hand::new().once(batch(async { tell(&seats, &text) })));
+    let written = seats.iter().filter(|seat| seat.written().0 > 0).count();
+    assert_eq!(written, (1 << 20) / 60_000 + 1);
+    assert!(seats[written..].iter().all(|seat| seat.hand.wakes() == 1));
+}
+
+#[test]
+fn a_panic_in_a_batch_or_in_the_stream_of_a_member_costs_the_others_nothing() {
+    for in_the_work in [true, false] {
+        let mut seats = [Seat::new(), Seat::new(), Seat::new()];
+        if !in_the_work {
+            *seats[0].script.on_write.borrow_mut() = Some(Box::new(|| panic!("a bug in a stream")));
+        }
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            Hand::new().once(batch(async {
+                tell(&seats, "hello");
+                assert!(!in_the_work, "a bug in a room");
+            }))
+        }));
+        assert!(panicked.is_err());
+        for seat in &mut seats[1..] {
+            assert_eq!((seat.hand.wakes(), seat.written().0), (1, 0));
+            assert!(seat.turn());
+            assert_eq!(seat.written(), (1, b"\x81\x05hello".to_vec()));
+        }
+        // There is no batch any more.
+        tell(&seats[1..], "again");
+        assert!(seats[1..].iter().all(|seat| (seat.hand.wakes(), seat.written().0) == (1, 0)));
+    }
+}
+
+#[test]
+fn a_member_that_goes_while_a_batch_holds_something_for_it_is_gone() {
+    let mut seats = vec![Seat::new(), Seat::new()];
+    let script = Rc::clone(&seats[0].script);
+    ready(Hand::new().once(batch(async {
+        tell(&seats, "hello");
+        drop(seats.remove(0));
+    })));
+    assert!(script.dropped.get());
+    assert_eq!(seats[0].written().1, b"\x81\x05hello");
+    assert_eq!(seats.len(), 1);
 }
 
 // --- fairness (rule 9) --------------------------------------------------------------------------------------------

@@ -60,10 +60,15 @@ use kit::sim::Trace;
 use kit::slow::{self, Event};
 use kit::wire;
 use socket2::{Domain, SockRef, Socket as Socket2, Type};
-use unsync_websocket::{AsyncIoTimer, Config, Error, Incoming, Message, Role, WebSocket};
+use unsync_websocket::{
+    AsyncIoTimer, Config, EncodedFrame, Error, Incoming, Message, Role, WebSocket, batch,
+};
 
 /// A stream, as its user would make it.
 trait Socket: Stream + Sized {
+    /// Whether the library knows that its directions are independent.
+    const IS_KNOWN: bool = true;
+
     /// The runtime that the socket needs, around `future`.
     fn block_on<F: Future>(future: F) -> F::Output {
         async_io::block_on(future)
@@ -83,6 +88,8 @@ impl Socket for Async<TcpStream> {
 }
 
 impl Socket for async_net::TcpStream {
+    const IS_KNOWN: bool = false;
+
     fn of(stream: TcpStream) -> Self {
         Async::new(stream).unwrap().into()
     }
@@ -578,6 +585,49 @@ async fn close_of_silent_peer<T: Socket>(
     (closing, ended.saturating_sub(closing))
 }
 
+// --- batches --------------------------------------------------------------------------------------------------------
+
+/// What one turn of a room queues has been written at its end, to more members than tokio lets a task have in a turn, and without theirs.
+fn a_batch_writes_to_all_at_the_end_of_its_turn<T: Socket>() {
+    within::<T, _>(Duration::from_secs(30), |executor| async move {
+        let polls = Rc::new(Cell::new(0));
+        let mut members = Vec::new();
+        let mut peers = Vec::new();
+        for _ in 0..300 {
+            let [server, client] = connection(false);
+            let mut websocket = T::of(server).websocket(Role::Server, &Config::new());
+            members.push(websocket.sender.queue_handle());
+            peers.push(client);
+            let waits = async move { websocket.receiver.receive().await.map(drop) };
+            executor.spawn(counted(Rc::clone(&polls), waits)).detach();
+        }
+        while polls.get() < members.len() {
+            kit::cut::yield_now().await;
+        }
+        let tells = batch(async {
+            for text in ["tick", "tock"] {
+                let frame = EncodedFrame::text(text);
+                for member in &members {
+                    member.queue(&frame).unwrap();
+                }
+            }
+        });
+        tells.await;
+        assert_eq!(polls.get(), members.len(), "nobody else has had a turn");
+        for peer in &mut peers {
+            let mut told = [0; 12];
+            peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            io::Read::read_exact(peer, &mut told).unwrap();
+            assert_eq!(&told, b"\x81\x04tick\x81\x04tock");
+        }
+        assert!(members.iter().all(|member| member.queued_bytes() == 0));
+        kit::cut::yield_now().await;
+        if T::IS_KNOWN {
+            assert_eq!(polls.get(), members.len(), "nobody has been woken");
+        }
+    });
+}
+
 // --- T23, T24 -----------------------------------------------------------------------------------------------------
 
 fn dropped_receives_lose_nothing<T: Socket>() {
@@ -679,6 +729,11 @@ macro_rules! on {
             #[test]
             fn the_peer_gets_our_close_and_a_fin_despite_unread_input() {
                 the_peer_gets_our_close::<$socket>();
+            }
+
+            #[test]
+            fn a_batch_writes_to_all_at_the_end_of_its_turn() {
+                super::a_batch_writes_to_all_at_the_end_of_its_turn::<$socket>();
             }
 
             #[test]

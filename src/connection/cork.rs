@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::batch::Turn;
 use super::hub::Slot;
 use super::shared::Shared;
 
@@ -100,6 +101,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin, F: Future> Future for Scope<T, F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let Self { work: place, shared } = &mut *self;
         let Some(work) = place else { return Poll::Pending };
+        let _turn = Turn::begin();
         // Held over the write: the work may end with both halves in it.
         let shared = shared.upgrade();
         if let Some(shared) = &shared {

@@ -6,11 +6,13 @@
 //! | `hub` | who is woken, and the waker that the stream sees |
 //! | `reading` | the stream's bytes as events, fairly |
 //! | `sender`, `receiver`, `close`, `cork` | thin futures over those |
+//! | `batch` | who was queued on in a turn, to be written to at its end |
 //! | `keepalive` | whether the peer is alive |
 //! | `rest` | what is there only while there is something in it |
 //! | `parts` | a connection on its way to another thread |
 //! | `scratch` | the read buffer of a thread |
 
+mod batch;
 mod close;
 mod config;
 mod cork;
@@ -35,6 +37,7 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+pub use batch::batch;
 pub use close::CloseFuture;
 pub use config::Config;
 pub use cork::CorkHandle;

@@ -509,8 +509,12 @@ pub struct QueueHandle<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
-    /// Queues a message. If the receiver or a cork scope waits, it is woken and writes what was queued in this turn together (if its
-    /// future is dropped before that, whoever is polled next does); else the message is written now, as far as the stream takes it.
+    /// Queues a message.
+    ///
+    /// Inside a [`batch`](crate::batch), or a [`cork`](crate::WebSocket::cork) scope of any connection of the thread, it leaves at the end
+    /// of that work's turn, with what else was queued. Elsewhere, if the receiver or a cork scope waits, it is woken and
+    /// writes what was queued in this turn together (if its future is dropped before that, whoever is polled next does); else the message
+    /// is written now, as far as the stream takes it.
     ///
     /// May be called at any time, also while the connection's own task is inside `send`.
     ///
@@ -522,7 +526,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
     /// # Examples
     ///
     /// See [`QueueHandle`].
-    pub fn queue(&self, frame: &EncodedFrame) -> Result<(), QueueError> {
+    pub fn queue(&self, frame: &EncodedFrame) -> Result<(), QueueError>
+    where
+        T: 'static,
+    {
         self.shared.upgrade().ok_or(QueueError::Closed)?.queue(frame)
     }
 

@@ -13,11 +13,13 @@ use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::batch::{self, Member};
 use super::error::plain;
 use super::hub::{Hub, Slot, Slots};
 use super::keys::OsSeededKeys;
@@ -77,6 +79,8 @@ pub(crate) struct Shared<T> {
     spill_failed: Cell<bool>,
     /// How many cork scopes are polling their work at this moment.
     corked: Cell<u32>,
+    /// Whether the work that is being polled writes what was queued.
+    is_batched: Cell<bool>,
     /// Bytes that were read only to be thrown away.
     drained: Cell<u32>,
     /// When a closing connection is cut; only ever taken out and put back.
@@ -214,6 +218,7 @@ impl<T> Shared<T> {
             polling: Cell::new(false),
             spill_failed: Cell::new(false),
             corked: Cell::new(0),
+            is_batched: Cell::new(false),
             drained: Cell::new(0),
             countdown: Cell::new(None),
             is_closing: Cell::new(false),
@@ -796,7 +801,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     // --- what handles put in -----------------------------------------------------------------------------------
 
-    pub(crate) fn queue(&self, frame: &EncodedFrame) -> Result<(), QueueError> {
+    pub(crate) fn queue(self: Rc<Self>, frame: &EncodedFrame) -> Result<(), QueueError>
+    where
+        T: 'static,
+    {
         {
             let mut state = self.state.borrow_mut();
             if state.send_error().is_some() {
@@ -807,7 +815,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             }
             state.outbound.push_frame(frame);
         }
-        self.see_to_output();
+        let is_seen_to = self.corked.get() > 0 || self.is_batched.get();
+        if !is_seen_to && !batch::add(&self) {
+            self.see_to_output();
+        }
         Ok(())
     }
 
@@ -1255,6 +1266,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let result = self.poll_close(Slot::Sender, cx, orphan.as_deref_mut());
         self.orphan.set(orphan);
         result
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Member for Shared<T> {
+    fn is_batched(&self) -> &Cell<bool> {
+        &self.is_batched
+    }
+
+    fn write_queued(&self) -> usize {
+        let before = self.queued();
+        if self.wants_drive() {
+            self.drive(None);
+        }
+        let mut state = self.state.borrow_mut();
+        Resting::rest(&mut state.outbound);
+        before.saturating_sub(state.outbound.queued())
+    }
+
+    fn leave_queued(&self) {
+        self.see_to_output();
     }
 }
 

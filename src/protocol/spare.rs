@@ -2,24 +2,46 @@
 //!
 //! A connection holds a buffer while there is something in it. When it falls empty it goes back to the thread, for whichever
 //! connection needs one next: so no message costs an allocation once things run, and an idle connection holds none. What a thread
-//! keeps is bounded: eight buffers of up to 64 KiB, and two of up to 2 MiB for long messages, whose pages would otherwise be
-//! asked of the system and given back for each.
+//! keeps is bounded: 512 KiB in buffers of up to 64 KiB (many short ones, for a room in which all are told something at once), and two of
+//! up to 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each.
 
 use std::cell::Cell;
+use std::thread::LocalKey;
 
-/// Buffers that a thread keeps, and bytes of the largest of them.
-const SMALL: (usize, usize) = (8, 64 << 10);
-/// The same of large buffers.
+/// Bytes of the largest small buffer, and of all that a thread keeps.
+const SMALL: (usize, usize) = (64 << 10, 512 << 10);
+/// Large buffers that it keeps, and bytes of the largest of them.
 const LARGE: (usize, usize) = (2, 2 << 20);
 
 thread_local! {
     /// The small one that was given last: nearly always the one that is wanted next.
     static LAST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static SMALL_ONES: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
+    static SMALL_ONES: Cell<Small> = const { Cell::new(Small { buffers: Vec::new(), bytes: 0 }) };
     static LARGE_ONES: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
 }
 
-type Kept = std::thread::LocalKey<Cell<Vec<Vec<u8>>>>;
+#[derive(Default)]
+struct Small {
+    buffers: Vec<Vec<u8>>,
+    /// That all of them have room for.
+    bytes: usize,
+}
+
+impl Small {
+    fn push(&mut self, buffer: Vec<u8>) {
+        let bytes = self.bytes.saturating_add(buffer.capacity());
+        if bytes <= SMALL.1 {
+            self.bytes = bytes;
+            self.buffers.push(buffer);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.buffers.pop()?;
+        self.bytes = self.bytes.saturating_sub(buffer.capacity());
+        Some(buffer)
+    }
+}
 
 /// An empty buffer; one with room already, if there is one.
 #[inline]
@@ -28,9 +50,9 @@ pub(crate) fn take() -> Vec<u8> {
     if last.capacity() > 0 { last } else { take_kept() }
 }
 
-#[cold]
+#[inline(never)]
 fn take_kept() -> Vec<u8> {
-    with(&SMALL_ONES, Vec::pop).flatten().unwrap_or_default()
+    with(&SMALL_ONES, Small::pop).flatten().unwrap_or_default()
 }
 
 /// A large buffer with room for so many bytes, if there is one.
@@ -42,10 +64,8 @@ pub(super) fn take_large(len: usize) -> Option<Vec<u8>> {
     with(&LARGE_ONES, take).flatten()
 }
 
-// Inlined, so that which place it is is known where it is used.
-#[inline]
-fn with<R>(place: &'static Kept, work: impl FnOnce(&mut Vec<Vec<u8>>) -> R) -> Option<R> {
-    let work = |spare: &Cell<Vec<Vec<u8>>>| {
+fn with<V: Default, R>(place: &'static LocalKey<Cell<V>>, work: impl FnOnce(&mut V) -> R) -> Option<R> {
+    let work = |spare: &Cell<V>| {
         let mut kept = spare.take();
         let result = work(&mut kept);
         spare.set(kept);
@@ -60,24 +80,29 @@ fn with<R>(place: &'static Kept, work: impl FnOnce(&mut Vec<Vec<u8>>) -> R) -> O
 pub(crate) fn give(mut buffer: Vec<u8>) {
     match buffer.capacity() {
         0 => {}
-        capacity if capacity <= SMALL.1 => {
+        capacity if capacity <= SMALL.0 => {
             buffer.clear();
             match LAST.try_with(|last| last.replace(buffer)) {
-                Ok(before) if before.capacity() > 0 => keep(&SMALL_ONES, SMALL.0.saturating_sub(1), before),
+                Ok(before) if before.capacity() > 0 => keep_small(before),
                 _ => {}
             }
         }
-        capacity if capacity <= LARGE.1 => keep(&LARGE_ONES, LARGE.0, buffer),
+        capacity if capacity <= LARGE.1 => keep_large(buffer),
         _ => {}
     }
 }
 
+#[inline(never)]
+fn keep_small(buffer: Vec<u8>) {
+    let _ended = with(&SMALL_ONES, |kept| kept.push(buffer));
+}
+
 #[cold]
-fn keep(place: &'static Kept, most: usize, mut buffer: Vec<u8>) {
+fn keep_large(mut buffer: Vec<u8>) {
     buffer.clear();
-    let _ended = with(place, |kept| {
+    let _ended = with(&LARGE_ONES, |kept| {
         kept.push(buffer);
-        if kept.len() > most {
+        if kept.len() > LARGE.0 {
             // The one that is of least use.
             let least = (0..kept.len()).min_by_key(|&at| kept.get(at).map(Vec::capacity));
             least.map(|at| kept.swap_remove(at));
@@ -98,24 +123,29 @@ mod tests {
             give(vec![1; 100]);
             let again = take();
             assert!(again.is_empty() && again.capacity() >= 100);
-            give(vec![1; SMALL.1 + 1]);
+            give(vec![1; SMALL.0 + 1]);
             assert_eq!(take().capacity(), 0, "a large one is for long messages");
-            let large = take_large(SMALL.1).unwrap();
-            assert!(large.is_empty() && large.capacity() > SMALL.1);
+            let large = take_large(SMALL.0).unwrap();
+            assert!(large.is_empty() && large.capacity() > SMALL.0);
             give(vec![1; LARGE.1 + 1]);
             assert!(take_large(1).is_none());
-            for _ in 0..100 {
-                give(vec![1; 10]);
-                give(vec![1; SMALL.1 + 1]);
+            let small = || std::iter::repeat_with(take).take_while(|buffer| buffer.capacity() > 0).count();
+            for _ in 0..2000 {
+                give(vec![1; 512]);
             }
-            let small = std::iter::repeat_with(take).take_while(|buffer| buffer.capacity() > 0).count();
-            let large = std::iter::repeat_with(|| take_large(SMALL.1)).take_while(Option::is_some).count();
-            assert_eq!((small, large), (SMALL.0, LARGE.0));
+            assert_eq!(small(), 1 + SMALL.1 / 512);
+            for _ in 0..100 {
+                give(vec![1; SMALL.0]);
+                give(vec![1; SMALL.0 + 1]);
+            }
+            assert_eq!(small(), 1 + SMALL.1 / SMALL.0);
+            let large = std::iter::repeat_with(|| take_large(SMALL.0)).take_while(Option::is_some).count();
+            assert_eq!(large, LARGE.0);
             for len in [1, 2, 3] {
-                give(vec![1; len * SMALL.1 + 1]);
+                give(vec![1; len * SMALL.0 + 1]);
             }
             assert!(
-                take_large(3 * SMALL.1).is_some() && take_large(2 * SMALL.1).is_some(),
+                take_large(3 * SMALL.0).is_some() && take_large(2 * SMALL.0).is_some(),
                 "the larger are kept"
             );
             assert!(take_large(1).is_none());

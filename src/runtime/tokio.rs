@@ -4,9 +4,10 @@
 //! fragment.
 
 use std::any::{Any, TypeId};
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -269,6 +270,18 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static> WebSocke
     pub fn from_parts_on_tokio(parts: WebSocketParts<TokioStream<T>>) -> Self {
         Self::arrive(parts, Box::new(TokioTimer), socket_of())
     }
+}
+
+/// Does `work` without the limit that tokio sets to what a task does in one poll: it has its own.
+pub(crate) fn unconstrained(work: impl FnOnce()) {
+    let mut work = Some(work);
+    let work = poll_fn(|_| {
+        if let Some(work) = work.take() {
+            work();
+        }
+        Poll::Ready(())
+    });
+    let _ready = pin!(tokio::task::unconstrained(work)).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// What tells that a stream is a bare socket, whose directions are independent. Nothing is left to be done for its FIN, which
