@@ -120,6 +120,8 @@ pub struct Inbound {
     control: Vec<u8>,
     /// What the last event lets its reader look at.
     shown: Shown,
+    /// Bytes that the next long read is given space for: as many as the last one brought, or twice as many if it filled all.
+    long_read: usize,
     /// RSV1 is legal exactly when this is there.
     inflater: Option<Box<Inflater>>,
 }
@@ -188,6 +190,7 @@ impl Inbound {
             message: Vec::new(),
             control: Vec::new(),
             shown: Shown::Nothing,
+            long_read: LONG,
             inflater: None,
         }
     }
@@ -336,13 +339,16 @@ impl Inbound {
             0 => start.max(LONG),
             room => room,
         };
-        let len = room.min(MAX_LONG_READ).min(*remaining);
+        let len = room.min(self.long_read).min(*remaining);
         let most = if header.fin { assembly.len } else { self.limits.max_message };
         make_room(&mut self.message, len, most);
         self.message.resize(start.saturating_add(len), 0);
         let (count, result) = read(self.message.get_mut(start..).unwrap_or_default());
         self.message.truncate(start.saturating_add(count));
         *remaining = remaining.saturating_sub(count);
+        // What is zeroed and not filled costs as much as if it were.
+        let next = if count < len { count } else { len.saturating_mul(2) };
+        self.long_read = next.clamp(LONG, MAX_LONG_READ);
         let piece = self.message.get_mut(start..).unwrap_or_default();
         if let Some(mask) = mask {
             mask.apply(piece);
