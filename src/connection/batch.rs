@@ -28,15 +28,27 @@ pub(crate) trait Member {
 /// Those that something was queued on in this turn, the first first.
 type Members = VecDeque<Rc<dyn Member>>;
 
-#[derive(Default)]
+/// Does some work.
+type Around = fn(&mut dyn FnMut());
+
 struct Batch {
     /// How many pieces of work are being polled, one inside the other.
     depth: Cell<u32>,
     members: RefCell<Members>,
+    /// What the thread's runtime wants to be around the writes of a turn.
+    around: Cell<Around>,
 }
 
 thread_local! {
-    static BATCH: Batch = Batch::default();
+    static BATCH: Batch =
+        const { Batch { depth: Cell::new(0), members: RefCell::new(VecDeque::new()), around: Cell::new(|work| work()) } };
+}
+
+/// Has `around` do the writes of each turn on this thread: to tokio, for one, they are all the work of the one task that is being polled,
+/// which has had enough after 128.
+#[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "no other runtime counts"))]
+pub(crate) fn write_in(around: Around) {
+    let _ended = BATCH.try_with(|batch| batch.around.set(around));
 }
 
 /// Runs `work` so that what it queues with [`QueueHandle`](crate::QueueHandle)s leaves when it next waits, or ends: for a room that tells
@@ -136,11 +148,9 @@ impl Unwritten {
         if std::thread::panicking() {
             return;
         }
-        // To tokio, all those streams are the work of the one task that is being polled, and enough at an eighth of them.
-        #[cfg(feature = "tokio")]
-        crate::runtime::tokio::unconstrained(|| self.write_some());
-        #[cfg(not(feature = "tokio"))]
-        self.write_some();
+        if let Ok(around) = BATCH.try_with(|batch| batch.around.get()) {
+            around(&mut || self.write_some());
+        }
     }
 
     fn write_some(&mut self) {

@@ -38,6 +38,8 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 
 pub use batch::batch;
+#[cfg(feature = "tokio")]
+pub(crate) use batch::write_in;
 pub use close::CloseFuture;
 pub use config::Config;
 pub use cork::CorkHandle;

@@ -4,7 +4,7 @@
 //! fragment.
 
 use std::any::{Any, TypeId};
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
@@ -13,7 +13,7 @@ use std::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::ReadBuf;
 
-use crate::connection::{Config, Sleep, Socket, Timer, WebSocket, WebSocketParts};
+use crate::connection::{Config, Sleep, Socket, Timer, WebSocket, WebSocketParts, write_in};
 use crate::handshake::{Client, Parts, Server, ServerRequest};
 use crate::protocol::Role;
 
@@ -272,21 +272,16 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static> WebSocke
     }
 }
 
-/// Does `work` without the limit that tokio sets to what a task does in one poll: it has its own.
-pub(crate) fn unconstrained(work: impl FnOnce()) {
-    let mut work = Some(work);
-    let work = poll_fn(|_| {
-        if let Some(work) = work.take() {
-            work();
-        }
-        Poll::Ready(())
-    });
-    let _ready = pin!(tokio::task::unconstrained(work)).poll(&mut Context::from_waker(Waker::noop()));
+/// Does `work` without the limit that tokio sets to what a task does in one poll.
+fn unconstrained(work: &mut dyn FnMut()) {
+    let work = tokio::task::unconstrained(async { work() });
+    let _ready = pin!(work).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// What tells that a stream is a bare socket, whose directions are independent. Nothing is left to be done for its FIN, which
-/// `poll_shutdown` sends.
+/// `poll_shutdown` sends. (And tells the thread, which is tokio's, how it writes in a turn.)
 fn socket_of<T: 'static>() -> Option<Socket<TokioStream<T>>> {
+    write_in(unconstrained);
     let sockets = [
         TypeId::of::<tokio::net::TcpStream>(),
         #[cfg(unix)]
