@@ -485,14 +485,16 @@ struct Seat {
 
 impl Seat {
     fn new() -> Self {
-        let (script, mut websocket) = connect(Role::Server, Config::new());
+        let (script, websocket) = connect(Role::Server, Config::new());
         let handle = websocket.sender.queue_handle();
-        let waiting =
-            Box::pin(
-                async move { while let Ok(Incoming::Message(_)) = websocket.receiver.receive().await {} },
-            );
+        let waiting = Box::pin(async move {
+            // Both halves are in here.
+            let (_sender, mut receiver) = websocket.split();
+            while let Ok(Incoming::Message(_)) = receiver.receive().await {}
+        });
         let mut seat = Self { script, handle, waiting, hand: Hand::new() };
         assert!(seat.turn());
+        assert_eq!(seat.hand.wakes(), 0);
         seat
     }
 

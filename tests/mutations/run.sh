@@ -17,4 +17,7 @@ mkdir -p "$copy"
 # What git knows or would know, as it lies here now; younger than all that was built of an earlier copy.
 git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- --ignore-failed-read -cf - 2>/dev/null |
     tar -xmf - -C "$copy"
+# Of another version, or to cargo it would be the same package: the next `cargo test` out here would find its library in the target
+# directory, built of the copy, and never look whether a file has changed since.
+sed -i '0,/^version = "[^"]*/s//&+mutations/' "$copy/Cargo.toml" "$copy/tests/alloc/Cargo.toml"
 exec python3 tests/mutations/one_build.py "$copy" "$@"
