@@ -605,6 +605,7 @@ fn a_panic_in_a_batch_or_in_the_stream_of_a_member_costs_the_others_nothing() {
             }))
         }));
         assert!(panicked.is_err());
+        assert_eq!(seats[0].hand.wakes(), 1, "it hears of it itself, too");
         for seat in &mut seats[1..] {
             assert_eq!((seat.hand.wakes(), seat.written().0), (1, 0));
             assert!(seat.turn());
@@ -616,17 +617,163 @@ fn a_panic_in_a_batch_or_in_the_stream_of_a_member_costs_the_others_nothing() {
     }
 }
 
+/// Tells a member more than a turn writes, then somebody who is bad, then somebody else.
+fn panics_among_those_that_are_left(bad: &QueueHandle<Stream>, other: &mut Seat) {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    script.forget.set(true);
+    let much = websocket.sender.queue_handle();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        Hand::new().once(batch(async {
+            much.queue(&EncodedFrame::text(&"x".repeat(2 << 20))).unwrap();
+            bad.queue(&EncodedFrame::text("bad")).unwrap();
+            other.handle.queue(&EncodedFrame::text("hello")).unwrap();
+        }))
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(other.hand.wakes(), 1);
+    assert!(other.turn());
+    assert_eq!(other.written().1, b"\x81\x05hello");
+    other.handle.queue(&EncodedFrame::text("again")).unwrap();
+    assert_eq!(other.hand.wakes(), 1);
+}
+
 #[test]
-fn a_member_that_goes_while_a_batch_holds_something_for_it_is_gone() {
-    let mut seats = vec![Seat::new(), Seat::new()];
-    let script = Rc::clone(&seats[0].script);
+fn a_panic_among_those_that_a_turn_has_left_costs_the_others_nothing() {
+    // Of a stream on which nobody waits, so that it is written to.
+    let (script, websocket) = connect(Role::Server, Config::new());
+    *script.on_write.borrow_mut() = Some(Box::new(|| panic!("a bug in a stream")));
+    panics_among_those_that_are_left(&websocket.sender.queue_handle(), &mut Seat::new());
+
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("a bug in a waker");
+        }
+    }
+    let (_script, websocket) = connect(Role::Server, Config::new());
+    let handle = websocket.sender.queue_handle();
+    let (_sender, mut receiver) = websocket.split();
+    let bomb = Waker::from(Arc::new(Bomb));
+    assert!(receiver.poll_receive(&mut Context::from_waker(&bomb)).is_pending());
+    panics_among_those_that_are_left(&handle, &mut Seat::new());
+}
+
+#[test]
+fn no_stream_is_polled_while_a_panic_of_the_work_unwinds() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let handle = websocket.sender.queue_handle();
+    *script.on_write.borrow_mut() = Some(Box::new(|| assert!(!std::thread::panicking())));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        Hand::new().once(batch(async {
+            handle.queue(&EncodedFrame::text("hello")).unwrap();
+            panic!("a bug in a room");
+        }))
+    }));
+    assert!(panicked.is_err());
+    let (mut sender, _receiver) = websocket.split();
+    ready(Hand::new().once(sender.flush())).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x05hello");
+}
+
+#[test]
+fn a_panic_in_a_cork_wakes_who_waits_beside_it_to_write() {
+    let mut seat = Seat::new();
+    let (script, websocket) = connect(Role::Server, Config::new());
+    (seat.script, seat.handle) = (script, websocket.sender.queue_handle());
+    let cork = websocket.cork_handle();
+    let (_sender, mut receiver) = websocket.split();
+    seat.waiting = Box::pin(async move { drop(receiver.receive().await) });
+    assert!(seat.turn());
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        Hand::new().once(cork.scope(async {
+            seat.handle.queue(&EncodedFrame::text("hello")).unwrap();
+            panic!("a bug in a handler");
+        }))
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(seat.hand.wakes(), 1);
+    assert!(seat.turn());
+    assert_eq!(seat.written().1, b"\x81\x05hello");
+}
+
+#[test]
+fn a_member_that_goes_while_a_batch_holds_something_for_it_is_gone_and_closed_at_once() {
+    let seat = Seat::new();
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let handle = websocket.sender.queue_handle();
     ready(Hand::new().once(batch(async {
-        tell(&seats, "hello");
-        drop(seats.remove(0));
+        handle.queue(&EncodedFrame::text("hello")).unwrap();
+        tell(std::slice::from_ref(&seat), "hello");
+        drop(websocket);
+        assert!(script.dropped.get());
+        assert_eq!(handle.queue(&EncodedFrame::text("again")), Err(QueueError::Closed));
+        assert_eq!(handle.queued_bytes(), 0);
     })));
-    assert!(script.dropped.get());
-    assert_eq!(seats[0].written().1, b"\x81\x05hello");
-    assert_eq!(seats.len(), 1);
+    assert_eq!(script.take_written(), b"");
+    assert_eq!(seat.written().1, b"\x81\x05hello");
+}
+
+#[test]
+fn a_member_is_full_in_a_batch_only_if_its_socket_is() {
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let (other, cork) =
+        (websocket.sender.queue_handle(), connect(Role::Server, Config::new()).1.cork_handle());
+    let frame = EncodedFrame::text(&"x".repeat(1000));
+    let refused = || async { (0..200).filter(|_| other.queue(&frame).is_err()).count() };
+    assert_eq!(ready(Hand::new().once(batch(refused()))), 0);
+    assert_eq!(ready(Hand::new().once(cork.scope(refused()))), 0);
+    script.room.set(100_000);
+    assert_eq!(ready(Hand::new().once(batch(refused()))), 200 - (100_000 + (64 << 10)) / 1004 - 1);
+}
+
+#[test]
+fn on_whom_nobody_waits_a_turn_writes_though_it_is_over() {
+    let seats: Vec<_> = (0..40).map(|_| connect(Role::Server, Config::new())).collect();
+    let frame = EncodedFrame::text(&"x".repeat(60_000));
+    ready(Hand::new().once(batch(async {
+        for (_, websocket) in &seats {
+            websocket.sender.queue_handle().queue(&frame).unwrap();
+        }
+    })));
+    assert!(seats.iter().all(|(script, _)| script.write_calls.get() == 1));
+}
+
+#[test]
+fn what_a_room_needs_is_kept_by_the_thread_and_no_more() {
+    let seats: Vec<_> = (0..3000).map(|_| connect(Role::Server, Config::new())).collect();
+    seats.iter().for_each(|(script, _)| script.forget.set(true));
+    let handles: Vec<_> = seats.iter().map(|(_, websocket)| websocket.sender.queue_handle()).collect();
+    let tell = |count: usize, frame: &EncodedFrame| {
+        let scope = Scope::new();
+        ready(Hand::new().once(batch(async {
+            handles.iter().take(count).for_each(|handle| _ = handle.queue(frame));
+        })));
+        (scope.allocations(), scope.live())
+    };
+    let frame = EncodedFrame::text(&"x".repeat(500));
+    tell(1000, &frame);
+    // The task that polls it, and the work.
+    let few = tell(1000, &frame).0;
+    assert!(few <= 3, "{few}");
+    // Ten sockets are full for a while.
+    seats[..10].iter().for_each(|(script, _)| script.room.set(0));
+    (0..110).for_each(|_| _ = tell(10, &frame));
+    seats[..10].iter().for_each(|(script, _)| script.room.set(usize::MAX));
+    tell(1000, &frame);
+    let after = tell(1000, &frame).0;
+    assert!(after <= few + 2, "{after}");
+    let (_, kept) = tell(3000, &frame);
+    assert!(kept <= 0, "{kept} bytes more");
+}
+
+#[test]
+fn a_batch_takes_no_place_beside_its_work() {
+    let large = [1; 4096];
+    let work = batch(async move {
+        wait().await;
+        std::hint::black_box(large);
+    });
+    assert!(size_of_val(&work) < 64);
 }
 
 // --- fairness (rule 9) --------------------------------------------------------------------------------------------

@@ -2,15 +2,14 @@
 //!
 //! Woken to write it themselves, a thousand members of a room would be a thousand turns of the executor, each with cache lines that it
 //! has not. Whoever queues is being polled at this moment, and will come to the end of that, whatever other tasks do: no member depends on
-//! another. A turn is bounded all the same: past its budget, and if the work panics, those that are left are woken after all.
+//! another. A turn is bounded all the same: past its budget those that are left are woken after all. So are they if something panics.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-/// Connections that the end of one turn writes to, and bytes of them after which it writes no more, before other tasks get theirs.
+/// Connections that the end of one turn writes to, and bytes of them after which it writes no more.
 const BUDGET: (usize, usize) = (1024, 1 << 20);
 
 /// A connection in a batch.
@@ -21,41 +20,34 @@ pub(crate) trait Member {
     /// Writes what was queued, as far as the stream takes it; tells how many bytes it took.
     fn write_queued(&self) -> usize;
 
-    /// Leaves it to whoever waits on the connection.
-    fn leave_queued(&self);
+    /// Wakes somebody who waits on the connection, to write what was queued; tells whether anybody does.
+    fn wake_one(&self) -> bool;
 }
 
-/// Those that something was queued on in this turn, the first first.
-type Members = VecDeque<Rc<dyn Member>>;
+/// Those that something was queued on in this turn, the first first. Who drops a connection in the turn drops its socket.
+type Members = VecDeque<Weak<dyn Member>>;
 
-/// Does some work.
-type Around = fn(&mut dyn FnMut());
-
+#[derive(Default)]
 struct Batch {
     /// How many pieces of work are being polled, one inside the other.
     depth: Cell<u32>,
     members: RefCell<Members>,
-    /// What the thread's runtime wants to be around the writes of a turn.
-    around: Cell<Around>,
 }
 
 thread_local! {
-    static BATCH: Batch =
-        const { Batch { depth: Cell::new(0), members: RefCell::new(VecDeque::new()), around: Cell::new(|work| work()) } };
+    static BATCH: Batch = Batch::default();
 }
 
-/// Has `around` do the writes of each turn on this thread: to tokio, for one, they are all the work of the one task that is being polled,
-/// which has had enough after 128.
-#[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "no other runtime counts"))]
-pub(crate) fn write_in(around: Around) {
-    let _ended = BATCH.try_with(|batch| batch.around.set(around));
-}
-
-/// Runs `work` so that what it queues with [`QueueHandle`](crate::QueueHandle)s leaves when it next waits, or ends: for a room that tells
-/// many members something. So does [`WebSocket::cork`](crate::WebSocket::cork), for what is queued on any connection of the thread.
+/// Runs `work` so that what it queues with [`QueueHandle::queue`](crate::QueueHandle::queue) leaves when it next waits, or ends: for a room
+/// that tells many members something. A [`cork`](crate::WebSocket::cork) scope does the same; inside of another, the outermost counts.
 ///
-/// Each connection's messages leave in as few writes as they can, and its task is not woken for it. After 1,024 connections, or
-/// 1 MiB, other tasks get their turn: the connections that are left are woken, and write themselves.
+/// Each connection's messages leave in as few writes as they can, and if its stream is a socket of a runtime that this crate knows, its task
+/// is not woken for it. After 1,024 connections, or 1 MiB, a turn writes no more: the connections that are left are woken, and
+/// write themselves; where nobody waits, they are written all the same. (Work that never waits gives other tasks no turn.)
+///
+/// # Panics
+///
+/// If the stream of a connection does; that connection is over then, and the others are woken to write themselves.
 ///
 /// # Cancel safety
 ///
@@ -93,23 +85,25 @@ pub(crate) fn write_in(around: Around) {
 /// }))?;
 /// # Ok::<(), QueueError>(())
 /// ```
-pub async fn batch<F: Future>(work: F) -> F::Output {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
+pub fn batch<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let mut work = Box::pin(work);
+    poll_fn(move |cx| {
         let _turn = Turn::begin();
         work.as_mut().poll(cx)
     })
-    .await
 }
 
-/// Adds a connection that something was queued on; tells whether there is a batch to add it to.
+/// Sees to it that what was queued on `member` is written at the end of this turn; tells whether there is one.
 pub(crate) fn add<M: Member + 'static>(member: &Rc<M>) -> bool {
+    if member.is_batched().get() {
+        return true;
+    }
     // At the end of a thread, when its locals are gone, a connection may still be used.
     let added = BATCH.try_with(|batch| {
         let is_open = batch.depth.get() > 0;
         if is_open {
             member.is_batched().set(true);
-            let member: Rc<M> = Rc::clone(member);
+            let member: Weak<M> = Rc::downgrade(member);
             batch.members.borrow_mut().push_back(member);
         }
         is_open
@@ -135,45 +129,71 @@ impl Drop for Turn {
             is_over.then(|| batch.members.take())
         });
         if let Ok(Some(members)) = members {
-            Unwritten(members).write();
+            let mut unwritten = Unwritten(members);
+            if !std::thread::panicking() {
+                unconstrained(|| unwritten.write());
+            }
         }
     }
 }
 
-/// Those that have not been written to. Left by a panic, of the work or of a stream, or by a turn that was over, they are woken.
+/// To tokio, all that a turn writes is the work of the one task that is being polled, which has had enough after 128 writes.
+#[cfg(feature = "tokio")]
+fn unconstrained(work: impl FnOnce()) {
+    let work = tokio::task::unconstrained(async { work() });
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let _ready = std::pin::pin!(work).poll(&mut cx);
+}
+
+#[cfg(not(feature = "tokio"))]
+fn unconstrained(work: impl FnOnce()) {
+    work();
+}
+
+/// Those that have not been written to. What a panic leaves here, of the work, a stream or a waker, is woken.
 struct Unwritten(Members);
 
 impl Unwritten {
-    fn write(mut self) {
-        if std::thread::panicking() {
-            return;
-        }
-        if let Ok(around) = BATCH.try_with(|batch| batch.around.get()) {
-            around(&mut || self.write_some());
+    fn write(&mut self) {
+        let (mut members, mut bytes) = BUDGET;
+        while let Some(member) = self.next() {
+            let is_spent = members == 0 || bytes == 0;
+            if is_spent && member.wake_one() {
+                continue;
+            }
+            let _panic = WakesOnPanic(&*member);
+            bytes = bytes.saturating_sub(member.write_queued());
+            members = members.saturating_sub(1);
         }
     }
 
-    fn write_some(&mut self) {
-        let (most, mut bytes) = BUDGET;
-        for _ in 0..most {
-            if bytes == 0 {
-                return;
-            }
-            let Some(member) = self.0.pop_front() else { return };
-            member.is_batched().set(false);
-            bytes = bytes.saturating_sub(member.write_queued());
-        }
+    /// The next that is still there.
+    fn next(&mut self) -> Option<Rc<dyn Member>> {
+        let member = std::iter::from_fn(|| self.0.pop_front()).find_map(|member| member.upgrade())?;
+        member.is_batched().set(false);
+        Some(member)
     }
 }
 
 impl Drop for Unwritten {
     fn drop(&mut self) {
-        let mut members = std::mem::take(&mut self.0);
-        for member in members.drain(..) {
-            member.is_batched().set(false);
-            member.leave_queued();
+        while let Some(member) = self.next() {
+            member.wake_one();
         }
-        // Kept for the next turn, as large as it has become.
+        // Kept for the next turn.
+        let mut members = std::mem::take(&mut self.0);
+        members.shrink_to(BUDGET.0);
         let _ended = BATCH.try_with(|batch| batch.members.replace(members));
+    }
+}
+
+/// Somebody has to hear of it when a stream panics.
+struct WakesOnPanic<'a>(&'a dyn Member);
+
+impl Drop for WakesOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.wake_one();
+        }
     }
 }

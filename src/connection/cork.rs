@@ -64,7 +64,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
     /// One scope a connection is enough, around whatever uses its halves: of two that wait, only the later is woken to write what a full
     /// socket left behind.
     ///
-    /// It may run anything else beside. A message that finds the outbox full is written at once, and so is one of 16 KiB and
+    /// It may run anything else beside; what that queues on other connections leaves at the end of its turn, too, as in a
+    /// [`batch`](crate::batch). A message that finds the outbox full is written at once, and so is one of 16 KiB and
     /// more from a server.
     ///
     /// # Cancel safety
@@ -149,5 +150,9 @@ impl<'a, T> Corked<'a, T> {
 impl<T> Drop for Corked<'_, T> {
     fn drop(&mut self) {
         self.0.corked().update(|scopes| scopes.saturating_sub(1));
+        if std::thread::panicking() {
+            // What it has queued is written by whoever waits beside it.
+            self.0.wake_one();
+        }
     }
 }

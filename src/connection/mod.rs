@@ -38,8 +38,6 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 
 pub use batch::batch;
-#[cfg(feature = "tokio")]
-pub(crate) use batch::write_in;
 pub use close::CloseFuture;
 pub use config::Config;
 pub use cork::CorkHandle;
@@ -317,7 +315,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
         self.sender.cork_handle()
     }
 
-    /// Runs `work` corked: what it sends leaves together, whenever it has to wait. See [`CorkHandle::scope`].
+    /// Runs `work` corked: what it sends, and what it queues on any connection of the thread, leaves together, whenever it has to wait. See
+    /// [`CorkHandle::scope`].
     ///
     /// # Cancel safety
     ///

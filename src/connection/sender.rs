@@ -512,7 +512,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
     /// Queues a message.
     ///
     /// Inside a [`batch`](crate::batch), or a [`cork`](crate::WebSocket::cork) scope of any connection of the thread, it leaves at the end
-    /// of that work's turn, with what else was queued. Elsewhere, if the receiver or a cork scope waits, it is woken and
+    /// of the outermost one's turn, with what else was queued. Elsewhere, if the receiver or a cork scope waits, it is woken and
     /// writes what was queued in this turn together (if its future is dropped before that, whoever is polled next does); else the message
     /// is written now, as far as the stream takes it.
     ///

@@ -389,15 +389,19 @@ impl<T> Shared<T> {
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        if self.corked.get() > 0 {
-            // The scope writes it when the work that is running now has to wait.
-        } else if self.parked.contains(Slot::Receiver) {
-            self.hub.wake_slot(Slot::Receiver);
-        } else if self.parked.contains(Slot::Scope) {
-            self.hub.wake_slot(Slot::Scope);
-        } else {
+        // In a cork scope, that writes it when the work that is running now has to wait.
+        if self.corked.get() == 0 && !self.wake_one() {
             self.drive(None);
         }
+    }
+
+    /// Wakes somebody who waits, to write; tells whether anybody does.
+    pub(crate) fn wake_one(&self) -> bool {
+        let waiting = [Slot::Receiver, Slot::Scope].into_iter().find(|slot| self.parked.contains(*slot));
+        if let Some(slot) = waiting {
+            self.hub.wake_slot(slot);
+        }
+        waiting.is_some()
     }
 
     pub(crate) fn receiver_dropped(&self, reading: Box<Reading>) {
@@ -805,6 +809,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     where
         T: 'static,
     {
+        if self.is_batched.get() && !self.state.borrow().outbound.has_room() {
+            // Its socket has not been asked yet.
+            self.write_queued();
+        }
         {
             let mut state = self.state.borrow_mut();
             if state.send_error().is_some() {
@@ -815,8 +823,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             }
             state.outbound.push_frame(frame);
         }
-        let is_seen_to = self.corked.get() > 0 || self.is_batched.get();
-        if !is_seen_to && !batch::add(&self) {
+        if self.corked.get() == 0 && !batch::add(&self) {
             self.see_to_output();
         }
         Ok(())
@@ -1284,8 +1291,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Member for Shared<T> {
         before.saturating_sub(state.outbound.queued())
     }
 
-    fn leave_queued(&self) {
-        self.see_to_output();
+    fn wake_one(&self) -> bool {
+        Self::wake_one(self)
     }
 }
 

@@ -120,7 +120,8 @@ pub struct Inbound {
     control: Vec<u8>,
     /// What the last event lets its reader look at.
     shown: Shown,
-    /// Bytes that the next long read is given space for: as many as the last one brought, or twice as many if it filled all.
+    /// Bytes that the next long read is given space for: as many as the last one brought, on whichever connection, or twice as many if
+    /// it filled all.
     long_read: usize,
     /// RSV1 is legal exactly when this is there.
     inflater: Option<Box<Inflater>>,
@@ -347,7 +348,7 @@ impl Inbound {
         self.message.truncate(start.saturating_add(count));
         *remaining = remaining.saturating_sub(count);
         // What is zeroed and not filled costs as much as if it were.
-        let next = if count < len { count } else { len.saturating_mul(2) };
+        let next = if count < len { count } else { self.long_read.max(len.saturating_mul(2)) };
         self.long_read = next.clamp(LONG, MAX_LONG_READ);
         let piece = self.message.get_mut(start..).unwrap_or_default();
         if let Some(mask) = mask {

@@ -2,45 +2,32 @@
 //!
 //! A connection holds a buffer while there is something in it. When it falls empty it goes back to the thread, for whichever
 //! connection needs one next: so no message costs an allocation once things run, and an idle connection holds none. What a thread
-//! keeps is bounded: 512 KiB in buffers of up to 64 KiB (many short ones, for a room in which all are told something at once), and two of
-//! up to 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each.
+//! keeps is bounded: a thousand short buffers, for a room in which all are told something at once, eight of up to 64 KiB, and two of up to
+//! 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each.
 
 use std::cell::Cell;
 use std::thread::LocalKey;
 
-/// Bytes of the largest small buffer, and of all that a thread keeps.
-const SMALL: (usize, usize) = (64 << 10, 512 << 10);
-/// Large buffers that it keeps, and bytes of the largest of them.
-const LARGE: (usize, usize) = (2, 2 << 20);
+/// Buffers of one size, of which a thread keeps some.
+struct Class {
+    /// Bytes of the largest.
+    size: usize,
+    /// How many are kept.
+    count: usize,
+}
+
+const SHORT: Class = Class { size: 1 << 10, count: 1024 };
+const MEDIUM: Class = Class { size: 64 << 10, count: 8 };
+const LARGE: Class = Class { size: 2 << 20, count: 2 };
+
+type Kept = Cell<Vec<Vec<u8>>>;
 
 thread_local! {
-    /// The small one that was given last: nearly always the one that is wanted next.
+    /// The one, not large, that was given last: nearly always the one that is wanted next.
     static LAST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static SMALL_ONES: Cell<Small> = const { Cell::new(Small { buffers: Vec::new(), bytes: 0 }) };
-    static LARGE_ONES: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
-}
-
-#[derive(Default)]
-struct Small {
-    buffers: Vec<Vec<u8>>,
-    /// That all of them have room for.
-    bytes: usize,
-}
-
-impl Small {
-    fn push(&mut self, buffer: Vec<u8>) {
-        let bytes = self.bytes.saturating_add(buffer.capacity());
-        if bytes <= SMALL.1 {
-            self.bytes = bytes;
-            self.buffers.push(buffer);
-        }
-    }
-
-    fn pop(&mut self) -> Option<Vec<u8>> {
-        let buffer = self.buffers.pop()?;
-        self.bytes = self.bytes.saturating_sub(buffer.capacity());
-        Some(buffer)
-    }
+    static SHORT_ONES: Kept = const { Cell::new(Vec::new()) };
+    static MEDIUM_ONES: Kept = const { Cell::new(Vec::new()) };
+    static LARGE_ONES: Kept = const { Cell::new(Vec::new()) };
 }
 
 /// An empty buffer; one with room already, if there is one.
@@ -52,7 +39,8 @@ pub(crate) fn take() -> Vec<u8> {
 
 #[inline(never)]
 fn take_kept() -> Vec<u8> {
-    with(&SMALL_ONES, Small::pop).flatten().unwrap_or_default()
+    let one_of = |place| with(place, Vec::pop).flatten();
+    one_of(&MEDIUM_ONES).or_else(|| one_of(&SHORT_ONES)).unwrap_or_default()
 }
 
 /// A large buffer with room for so many bytes, if there is one.
@@ -64,8 +52,8 @@ pub(super) fn take_large(len: usize) -> Option<Vec<u8>> {
     with(&LARGE_ONES, take).flatten()
 }
 
-fn with<V: Default, R>(place: &'static LocalKey<Cell<V>>, work: impl FnOnce(&mut V) -> R) -> Option<R> {
-    let work = |spare: &Cell<V>| {
+fn with<R>(place: &'static LocalKey<Kept>, work: impl FnOnce(&mut Vec<Vec<u8>>) -> R) -> Option<R> {
+    let work = |spare: &Kept| {
         let mut kept = spare.take();
         let result = work(&mut kept);
         spare.set(kept);
@@ -80,32 +68,34 @@ fn with<V: Default, R>(place: &'static LocalKey<Cell<V>>, work: impl FnOnce(&mut
 pub(crate) fn give(mut buffer: Vec<u8>) {
     match buffer.capacity() {
         0 => {}
-        capacity if capacity <= SMALL.0 => {
+        capacity if capacity <= MEDIUM.size => {
             buffer.clear();
             match LAST.try_with(|last| last.replace(buffer)) {
-                Ok(before) if before.capacity() > 0 => keep_small(before),
+                Ok(before) if before.capacity() > 0 => keep(before),
                 _ => {}
             }
         }
-        capacity if capacity <= LARGE.1 => keep_large(buffer),
+        capacity if capacity <= LARGE.size => keep(buffer),
         _ => {}
     }
 }
 
 #[inline(never)]
-fn keep_small(buffer: Vec<u8>) {
-    let _ended = with(&SMALL_ONES, |kept| kept.push(buffer));
-}
-
-#[cold]
-fn keep_large(mut buffer: Vec<u8>) {
+fn keep(mut buffer: Vec<u8>) {
     buffer.clear();
-    let _ended = with(&LARGE_ONES, |kept| {
-        kept.push(buffer);
-        if kept.len() > LARGE.0 {
-            // The one that is of least use.
-            let least = (0..kept.len()).min_by_key(|&at| kept.get(at).map(Vec::capacity));
-            least.map(|at| kept.swap_remove(at));
+    let (place, class) = match buffer.capacity() {
+        capacity if capacity <= SHORT.size => (&SHORT_ONES, SHORT),
+        capacity if capacity <= MEDIUM.size => (&MEDIUM_ONES, MEDIUM),
+        _ => (&LARGE_ONES, LARGE),
+    };
+    let _ended = with(place, |kept| {
+        if kept.len() < class.count {
+            return kept.push(buffer);
+        }
+        // Instead of the one that is of least use; of many, among a few.
+        let least = kept.iter_mut().take(MEDIUM.count).min_by_key(|kept| kept.capacity());
+        if let Some(least) = least.filter(|least| least.capacity() < buffer.capacity()) {
+            *least = buffer;
         }
     });
 }
@@ -123,29 +113,31 @@ mod tests {
             give(vec![1; 100]);
             let again = take();
             assert!(again.is_empty() && again.capacity() >= 100);
-            give(vec![1; SMALL.0 + 1]);
+            give(vec![1; MEDIUM.size + 1]);
             assert_eq!(take().capacity(), 0, "a large one is for long messages");
-            let large = take_large(SMALL.0).unwrap();
-            assert!(large.is_empty() && large.capacity() > SMALL.0);
-            give(vec![1; LARGE.1 + 1]);
+            let large = take_large(MEDIUM.size).unwrap();
+            assert!(large.is_empty() && large.capacity() > MEDIUM.size);
+            give(vec![1; LARGE.size + 1]);
             assert!(take_large(1).is_none());
-            let small = || std::iter::repeat_with(take).take_while(|buffer| buffer.capacity() > 0).count();
-            for _ in 0..2000 {
-                give(vec![1; 512]);
+            for _ in 0..2 * SHORT.count {
+                give(vec![1; SHORT.size]);
+                give(vec![1; MEDIUM.size]);
+                give(vec![1; LARGE.size]);
             }
-            assert_eq!(small(), 1 + SMALL.1 / 512);
-            for _ in 0..100 {
-                give(vec![1; SMALL.0]);
-                give(vec![1; SMALL.0 + 1]);
+            let all = || std::iter::repeat_with(take).take_while(|buffer| buffer.capacity() > 0);
+            assert_eq!(all().filter(|buffer| buffer.capacity() == SHORT.size).count(), SHORT.count);
+            let large = std::iter::repeat_with(|| take_large(1)).take_while(Option::is_some).count();
+            assert_eq!(large, LARGE.count);
+            for len in 1..=2 * MEDIUM.count {
+                give(vec![1; SHORT.size + len]);
             }
-            assert_eq!(small(), 1 + SMALL.1 / SMALL.0);
-            let large = std::iter::repeat_with(|| take_large(SMALL.0)).take_while(Option::is_some).count();
-            assert_eq!(large, LARGE.0);
+            let medium: usize = all().map(|buffer| buffer.capacity() - SHORT.size).sum();
+            assert_eq!(medium, (MEDIUM.count..=2 * MEDIUM.count).sum(), "the larger are kept, and the last");
             for len in [1, 2, 3] {
-                give(vec![1; len * SMALL.0 + 1]);
+                give(vec![1; len * MEDIUM.size + 1]);
             }
             assert!(
-                take_large(3 * SMALL.0).is_some() && take_large(2 * SMALL.0).is_some(),
+                take_large(3 * MEDIUM.size).is_some() && take_large(2 * MEDIUM.size).is_some(),
                 "the larger are kept"
             );
             assert!(take_large(1).is_none());

@@ -4,16 +4,15 @@
 //! fragment.
 
 use std::any::{Any, TypeId};
-use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::ReadBuf;
 
-use crate::connection::{Config, Sleep, Socket, Timer, WebSocket, WebSocketParts, write_in};
+use crate::connection::{Config, Sleep, Socket, Timer, WebSocket, WebSocketParts};
 use crate::handshake::{Client, Parts, Server, ServerRequest};
 use crate::protocol::Role;
 
@@ -272,16 +271,9 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static> WebSocke
     }
 }
 
-/// Does `work` without the limit that tokio sets to what a task does in one poll.
-fn unconstrained(work: &mut dyn FnMut()) {
-    let work = tokio::task::unconstrained(async { work() });
-    let _ready = pin!(work).poll(&mut Context::from_waker(Waker::noop()));
-}
-
 /// What tells that a stream is a bare socket, whose directions are independent. Nothing is left to be done for its FIN, which
-/// `poll_shutdown` sends. (And tells the thread, which is tokio's, how it writes in a turn.)
+/// `poll_shutdown` sends.
 fn socket_of<T: 'static>() -> Option<Socket<TokioStream<T>>> {
-    write_in(unconstrained);
     let sockets = [
         TypeId::of::<tokio::net::TcpStream>(),
         #[cfg(unix)]
