@@ -198,12 +198,14 @@ fn debug_tells_what_a_thing_is_and_nothing_of_what_was_said() {
 fn a_connection_on_its_way_to_another_thread_tells_lengths_and_nothing_of_what_was_said() {
     let stream = Cursor::new(Vec::new());
     let ahead = b"\x82\x06secret".to_vec();
-    let websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), ahead, NoTimer);
+    let mut websocket = WebSocket::with_timer(stream, Role::Client, Config::new(), ahead, NoTimer);
     websocket.sender.queue_handle().queue(&EncodedFrame::text("secret")).unwrap();
+    websocket.sender.start_send("secret").unwrap();
     let parts = websocket.into_parts().unwrap();
     keeps_quiet(&format!("{parts:?}"), "WebSocketParts");
     keeps_quiet(&format!("{:?}", parts.state), "WebSocketState");
     assert!(format!("{parts:?}").contains("unread: 8"), "{parts:?}");
+    assert!(format!("{parts:?}").contains("UnsentFrames { len: 12 }"), "{parts:?}");
     let timer: &dyn Timer = &NoTimer;
     assert_eq!(format!("{timer:?}"), "Timer");
 }

@@ -879,4 +879,68 @@ mod tests {
         inbound.receive(&mut &b"\x89\x01?"[..]).unwrap();
         assert!(!inbound.is_at_rest(), "a Ping is shown");
     }
+
+    /// An inbound that has the header of a frame of `len` bytes.
+    fn begun(first: u8, len: usize) -> Inbound {
+        let limits = Limits { max_message: 4 << 20, max_frame: 4 << 20, ..Limits::default() };
+        let mut inbound = Inbound::new(Role::Client, limits);
+        let header = [&[first, 127][..], &u64::try_from(len).unwrap().to_be_bytes()].concat();
+        assert_eq!(inbound.receive(&mut &header[..]), Ok(None));
+        inbound
+    }
+
+    /// The space that a long read is given which fills so much of it.
+    fn space(inbound: &mut Inbound, filled: usize) -> Option<usize> {
+        inbound.read_long(|space| (space.len().min(filled), space.len()))
+    }
+
+    #[test]
+    fn payload_is_read_to_where_it_stays_if_there_is_much_to_come() {
+        assert_eq!(space(&mut begun(0x82, LONG - 1 + (1 << 10)), 0), Some(LONG));
+        assert_eq!(space(&mut begun(0x82, LONG), LONG), Some(LONG));
+        let mut less = begun(0x82, LONG);
+        less.receive(&mut &[0][..]).unwrap();
+        assert_eq!(space(&mut less, 0), None);
+        let mut control = inbound(Role::Client, 4 << 20);
+        control.receive(&mut &begun_message()[..]).unwrap();
+        control.receive(&mut &b"\x89\x05H"[..]).unwrap();
+        assert_eq!(space(&mut control, 0), None, "a Ping inside a message");
+    }
+
+    /// The first frame of a message in fragments.
+    fn begun_message() -> Vec<u8> {
+        vec![0x02, 1, b'.']
+    }
+
+    #[test]
+    fn a_long_read_is_given_the_space_that_the_last_one_filled_or_twice_as_much_if_it_filled_all() {
+        let mut inbound = begun(0x82, 4 << 20);
+        // Room for all of it, so that nothing else bounds a read.
+        inbound.message.reserve_exact(4 << 20);
+        let spaces = [LONG, 2 * LONG, 4 * LONG, 8 * LONG, 8 * LONG].map(|expected| {
+            assert_eq!(space(&mut inbound, usize::MAX), Some(expected));
+            expected
+        });
+        assert_eq!(spaces[4], MAX_LONG_READ);
+        assert_eq!(space(&mut inbound, 3 * LONG), Some(8 * LONG));
+        assert_eq!(space(&mut inbound, 0), Some(3 * LONG));
+        assert_eq!(space(&mut inbound, 1), Some(LONG));
+    }
+
+    #[test]
+    fn a_long_message_takes_the_large_buffer_of_the_thread_and_a_short_one_does_not() {
+        std::thread::spawn(|| {
+            spare::give(Vec::with_capacity(2 << 20));
+            let mut short = begun(0x82, LONG);
+            short.receive(&mut &vec![0; LONG][..]).unwrap();
+            assert!(short.message.capacity() < 1 << 20);
+            let mut long = begun(0x82, 1 << 20);
+            for _ in 0..2 {
+                long.receive(&mut &vec![0; LONG][..]).unwrap();
+            }
+            assert_eq!(long.message.capacity(), 2 << 20);
+        })
+        .join()
+        .unwrap();
+    }
 }

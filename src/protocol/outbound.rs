@@ -326,10 +326,11 @@ impl Chunk {
         }
     }
 
-    /// Drops all frames of which nothing has been written.
+    /// Drops all frames of which nothing has been written, of a chunk that has begun.
     fn cut(&mut self) {
         match self {
-            Self::Rest { .. } | Self::Pong { .. } => {}
+            // What has begun goes on to its end.
+            Self::Rest { .. } | Self::Pong { .. } | Self::Shared { .. } => {}
             Self::Frames { bytes, at } => {
                 let mut end = 0_usize;
                 while end < *at {
@@ -341,8 +342,6 @@ impl Chunk {
                 }
                 bytes.truncate(end);
             }
-            Self::Shared { bytes, at } if *at == 0 => *self = Self::Frames { bytes: Vec::new(), at: 0 },
-            Self::Shared { .. } => {}
         }
     }
 }
@@ -464,8 +463,9 @@ impl Direct {
         self.header.as_slice().len().saturating_sub(self.header_written)
     }
 
-    fn is_inside_frame(&self) -> bool {
-        self.header_written > 0 && (self.fragment_left > 0 || self.header_left() > 0)
+    /// (The next takes its place as soon as all of it is written.)
+    const fn is_inside_frame(&self) -> bool {
+        self.header_written > 0
     }
 }
 
@@ -1329,5 +1329,62 @@ mod tests {
         let len = frame.encode_masked(head, b"Hello", [0x37, 0xFA, 0x21, 0x3D]).unwrap();
         assert_eq!(frame.get(len), b"\x81\x85\x37\xFA\x21\x3D\x7F\x9F\x4D\x51\x58");
         assert!(Outbound::server().is_short(&[0; 125]) && !Outbound::server().is_short(&[0; 126]));
+    }
+
+    /// They cost less than the way that all others go.
+    #[test]
+    fn the_usual_cases_have_ways_of_their_own_and_only_when_nothing_is_out() {
+        let mut outbound = Outbound::server();
+        let mut frame = ShortFrame::new();
+        assert_eq!(outbound.take_short(MessageKind::Text, b"Hello", &mut frame), Some(7));
+        assert_eq!(outbound.take_short(MessageKind::Text, b"again", &mut frame), None);
+        outbound.push(MessageKind::Text, b"Hello");
+        assert_eq!(outbound.take_frames(), None);
+        outbound.short_is_written(7);
+        let frames = outbound.take_frames().unwrap();
+        assert_eq!(frames, b"\x81\x05Hello");
+        outbound.push(MessageKind::Text, b"again");
+        assert_eq!(outbound.take_frames(), None);
+        outbound.put_back_frames(frames, 3);
+        assert_eq!(outbound.take_frames(), None, "there is a rest");
+        let batch = outbound.take().unwrap();
+        assert_eq!((batch.first(), batch.is_vectored()), (&b"ello\x81\x05again"[..], false));
+    }
+
+    #[test]
+    fn the_rest_of_a_frame_leaves_in_one_write_with_what_is_behind_it() {
+        let mut outbound = Outbound::server();
+        let frame = EncodedFrame::binary(&[7; 2 * COPY]);
+        outbound.push_frame(&frame);
+        outbound.push_frame(&frame);
+        let batch = outbound.take().unwrap();
+        outbound.put_back(batch, 1);
+        let batch = outbound.take().unwrap();
+        assert!(batch.first() == &frame.as_bytes()[1..] && batch.is_vectored());
+    }
+
+    fn wire(outbound: &mut Outbound) -> Vec<u8> {
+        let mut wire = Vec::new();
+        while let Some(batch) = outbound.take() {
+            wire.extend_from_slice(batch.first());
+            let written = batch.first().len();
+            outbound.put_back(batch, written);
+        }
+        wire
+    }
+
+    #[test]
+    fn what_was_queued_behind_a_message_whose_sender_goes_away_stays_there_if_the_message_does() {
+        for (rest, expected) in
+            [(Rest::Message, &b"lo\x00\x05 worl\x80\x01d\x81\x06behind"[..]), (Rest::Frame, b"lo")]
+        {
+            let mut outbound = Outbound::server().with_sizes(5, 1 << 10);
+            outbound.begin_direct(MessageKind::Text, 11);
+            outbound.take_direct(b"Hello world");
+            assert_eq!(outbound.put_back_direct(5), 3);
+            outbound.push_frame(&EncodedFrame::text("behind"));
+            assert_eq!(outbound.end_direct(b"lo world", rest), rest == Rest::Frame);
+            assert_eq!(wire(&mut outbound), expected);
+        }
     }
 }
