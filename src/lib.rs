@@ -146,7 +146,8 @@
 //! | [`WebSocket`], [`Sender`], [`Receiver`] | the connection, whole and in halves |
 //! | [`Parts`], [`WebSocketParts`] | a request, and a connection, on the way to another thread |
 //! | [`QueueHandle`], [`EncodedFrame`] | broadcast: encode once, queue without waiting, learn who is slow |
-//! | [`WebSocket::cork`], [`CorkHandle`], [`batch()`] | replies, and what a room tells its members, leave together |
+//! | [`WebSocket::cork`], [`CorkHandle`] | replies that leave together |
+//! | [`batch()`] | what one tells many leaves at the end of its turn |
 //! | [`new_shared`] | a buffer from one task of a thread to another |
 //! | [`Config`] | limits and deadlines, and their defaults |
 //! | [`Error`], [`HandshakeError`], [`ProtocolError`] | what went wrong: in a connection, before it, by the peer |

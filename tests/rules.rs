@@ -527,8 +527,6 @@ async fn wait() {
 #[test]
 fn what_is_queued_in_a_batch_leaves_in_one_write_a_member_when_the_work_waits_or_ends() {
     let seats = [Seat::new(), Seat::new(), Seat::new()];
-    let (speaker, mut socket) = connect(Role::Server, Config::new());
-    let cork = socket.cork_handle();
     let work = || async {
         tell(&seats, "one");
         tell(&seats, "two");
@@ -537,19 +535,29 @@ fn what_is_queued_in_a_batch_leaves_in_one_write_a_member_when_the_work_waits_or
         assert!(seats.iter().all(|seat| seat.written() == (1, b"\x81\x03one\x81\x03two".to_vec())));
         tell(&seats, "end");
     };
-    let works: [Pin<Box<dyn Future<Output = ()>>>; 3] = [
-        Box::pin(batch(work())),
-        Box::pin(cork.scope(work())),
-        // One inside the other.
-        Box::pin(socket.cork(async |_| batch(work()).await)),
-    ];
+    // One inside the other, too.
+    let works: [Pin<Box<dyn Future<Output = ()>>>; 2] =
+        [Box::pin(batch(work())), Box::pin(batch(batch(work())))];
     for mut work in works {
         let hand = Hand::new();
         assert!(hand.poll(work.as_mut()).is_pending());
         ready(hand.poll(work.as_mut()));
         assert!(seats.iter().all(|seat| seat.written() == (1, b"\x81\x03end".to_vec())));
     }
-    assert_eq!(speaker.write_calls.get(), 0);
+}
+
+#[test]
+fn what_several_said_in_their_corks_leaves_in_one_write_of_the_member_that_hears_it() {
+    let mut seats = [Seat::new(), Seat::new()];
+    for text in ["one", "two"] {
+        let (_script, speaker) = connect(Role::Server, Config::new());
+        ready(Hand::new().once(speaker.cork_handle().scope(async { tell(&seats, text) })));
+    }
+    for seat in &mut seats {
+        assert_eq!((seat.hand.wakes(), seat.script.write_calls.get()), (1, 0));
+        assert!(seat.turn());
+        assert_eq!(seat.written(), (1, b"\x81\x03one\x81\x03two".to_vec()));
+    }
 }
 
 #[test]
@@ -716,12 +724,10 @@ fn a_member_that_goes_while_a_batch_holds_something_for_it_is_gone_and_closed_at
 #[test]
 fn a_member_is_full_in_a_batch_only_if_its_socket_is() {
     let (script, websocket) = connect(Role::Server, Config::new());
-    let (other, cork) =
-        (websocket.sender.queue_handle(), connect(Role::Server, Config::new()).1.cork_handle());
+    let other = websocket.sender.queue_handle();
     let frame = EncodedFrame::text(&"x".repeat(1000));
     let refused = || async { (0..200).filter(|_| other.queue(&frame).is_err()).count() };
     assert_eq!(ready(Hand::new().once(batch(refused()))), 0);
-    assert_eq!(ready(Hand::new().once(cork.scope(refused()))), 0);
     script.room.set(100_000);
     assert_eq!(ready(Hand::new().once(batch(refused()))), 200 - (100_000 + (64 << 10)) / 1004 - 1);
 }

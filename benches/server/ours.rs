@@ -1,4 +1,4 @@
-//! This library, on the runtimes that it has: the echo loop of the documentation, inside `cork`, and a room as in its chat.
+//! This library, on the runtimes that it has: the echo loop of the documentation, inside `cork`, and a room.
 
 use std::cell::RefCell;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 use unsync_websocket::{
     Config, Deflate, EncodedFrame, Error, HandshakeError, Incoming, Message, QueueHandle, Server,
-    TokioStream, WebSocket, local,
+    TokioStream, WebSocket, batch, local,
 };
 
 use crate::Level;
@@ -49,7 +49,7 @@ where
 /// Everybody who is there.
 type Room<T> = Rc<RefCell<Vec<QueueHandle<T>>>>;
 
-/// What comes from one is encoded once, and queued for all.
+/// What comes from one is encoded once, and queued for all, in a batch: nobody else speaks.
 async fn fanout<T>(
     accepting: impl Future<Output = Result<WebSocket<T>, HandshakeError>>,
     room: Room<T>,
@@ -59,7 +59,7 @@ where
 {
     let mut websocket = accepting.await?;
     room.borrow_mut().push(websocket.sender.queue_handle());
-    let listen = websocket.cork(async |websocket| {
+    let listen = batch(websocket.cork(async |websocket| {
         loop {
             let frame = match websocket.receiver.receive().await {
                 Ok(Incoming::Message(Message::Text(text))) => EncodedFrame::text(text),
@@ -72,7 +72,7 @@ where
                 let _ = member.queue(&frame);
             }
         }
-    });
+    }));
     Ok(listen.await)
 }
 

@@ -1,8 +1,11 @@
 //! Batches: what one piece of work queues on many connections is written at the end of its turn, by itself.
 //!
-//! Woken to write it themselves, a thousand members of a room would be a thousand turns of the executor, each with cache lines that it
+//! Woken to write it themselves, a thousand members of a room are a thousand turns of the executor, each with cache lines that it
 //! has not. Whoever queues is being polled at this moment, and will come to the end of that, whatever other tasks do: no member depends on
 //! another. A turn is bounded all the same: past its budget those that are left are woken after all. So are they if something panics.
+//!
+//! Tried and dropped: each cork scope as a batch. In a chat where many speak, what they said until a member's own task came up left in one
+//! write; written at the end of each speaker's turn, a delivered message cost six times as much (`benches/run.sh claim`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -38,8 +41,10 @@ thread_local! {
     static BATCH: Batch = Batch::default();
 }
 
-/// Runs `work` so that what it queues with [`QueueHandle::queue`](crate::QueueHandle::queue) leaves when it next waits, or ends: for a room
-/// that tells many members something. A [`cork`](crate::WebSocket::cork) scope does the same; inside of another, the outermost counts.
+/// Runs `work` so that what it queues with [`QueueHandle::queue`](crate::QueueHandle::queue) leaves when it next waits, or ends: for whoever has
+/// all to say that many members are to hear, as the tick of a game has. One inside another counts as part of that.
+///
+/// Leave it out where many speak, as in a chat: without it, what all have said until a member's own task comes up leaves in one write.
 ///
 /// Each connection's messages leave in as few writes as they can, and if its stream is a socket of a runtime that this crate knows, its task
 /// is not woken for it. After 1,024 connections, or 1 MiB, a turn writes no more: the connections that are left are woken, and

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::batch::Turn;
 use super::hub::Slot;
 use super::shared::Shared;
 
@@ -64,8 +63,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
     /// One scope a connection is enough, around whatever uses its halves: of two that wait, only the later is woken to write what a full
     /// socket left behind.
     ///
-    /// It may run anything else beside; what that queues on other connections leaves at the end of its turn, too, as in a
-    /// [`batch`](crate::batch). A message that finds the outbox full is written at once, and so is one of 16 KiB and
+    /// It may run anything else beside. A message that finds the outbox full is written at once, and so is one of 16 KiB and
     /// more from a server.
     ///
     /// # Cancel safety
@@ -102,7 +100,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin, F: Future> Future for Scope<T, F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let Self { work: place, shared } = &mut *self;
         let Some(work) = place else { return Poll::Pending };
-        let _turn = Turn::begin();
         // Held over the write: the work may end with both halves in it.
         let shared = shared.upgrade();
         if let Some(shared) = &shared {

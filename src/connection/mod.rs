@@ -315,8 +315,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
         self.sender.cork_handle()
     }
 
-    /// Runs `work` corked: what it sends, and what it queues on any connection of the thread, leaves together, whenever it has to wait. See
-    /// [`CorkHandle::scope`].
+    /// Runs `work` corked: what it sends leaves together, whenever it has to wait. See [`CorkHandle::scope`].
     ///
     /// # Cancel safety
     ///

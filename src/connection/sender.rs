@@ -509,12 +509,9 @@ pub struct QueueHandle<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> QueueHandle<T> {
-    /// Queues a message.
-    ///
-    /// Inside a [`batch`](crate::batch), or a [`cork`](crate::WebSocket::cork) scope of any connection of the thread, it leaves at the end
-    /// of the outermost one's turn, with what else was queued. Elsewhere, if the receiver or a cork scope waits, it is woken and
-    /// writes what was queued in this turn together (if its future is dropped before that, whoever is polled next does); else the message
-    /// is written now, as far as the stream takes it.
+    /// Queues a message. If the receiver or a cork scope waits, it is woken and writes what was queued until then together (if its
+    /// future is dropped before that, whoever is polled next does); else the message is written now, as far as the stream takes it. Inside
+    /// a [`batch`](crate::batch), it leaves at the end of that work's turn.
     ///
     /// May be called at any time, also while the connection's own task is inside `send`.
     ///
