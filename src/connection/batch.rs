@@ -117,10 +117,10 @@ pub(crate) fn add<M: Member + 'static>(member: &Rc<M>) -> bool {
 }
 
 /// One poll of a piece of work. Ends by writing what was queued, unless it is inside another.
-pub(crate) struct Turn(());
+struct Turn(());
 
 impl Turn {
-    pub(crate) fn begin() -> Self {
+    fn begin() -> Self {
         let _ended = BATCH.try_with(|batch| batch.depth.update(|depth| depth.saturating_add(1)));
         Self(())
     }
