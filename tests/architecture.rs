@@ -111,7 +111,6 @@ fn only_shared_borrows_the_cells_of_a_connection() {
         let may = [
             "connection/shared.rs",
             // The thread's, not a connection's.
-            "connection/batch.rs",
             "connection/rest.rs",
             "connection/scratch.rs",
             "connection/keys.rs",

@@ -7,7 +7,7 @@
 //! Tried and dropped: each cork scope as a batch. In a chat where many speak, what they said until a member's own task came up left in one
 //! write; written at the end of each speaker's turn, a delivered message cost six times as much (`benches/run.sh claim`).
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::rc::{Rc, Weak};
@@ -34,7 +34,7 @@ type Members = VecDeque<Weak<dyn Member>>;
 struct Batch {
     /// How many pieces of work are being polled, one inside the other.
     depth: Cell<u32>,
-    members: RefCell<Members>,
+    members: Cell<Members>,
 }
 
 thread_local! {
@@ -109,7 +109,9 @@ pub(crate) fn add<M: Member + 'static>(member: &Rc<M>) -> bool {
         if is_open {
             member.is_batched().set(true);
             let member: Weak<M> = Rc::downgrade(member);
-            batch.members.borrow_mut().push_back(member);
+            let mut members = batch.members.take();
+            members.push_back(member);
+            batch.members.set(members);
         }
         is_open
     });
@@ -130,14 +132,11 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let members = BATCH.try_with(|batch| {
             batch.depth.update(|depth| depth.saturating_sub(1));
-            let is_over = batch.depth.get() == 0 && !batch.members.borrow().is_empty();
-            is_over.then(|| batch.members.take())
+            if batch.depth.get() == 0 { batch.members.take() } else { Members::new() }
         });
-        if let Ok(Some(members)) = members {
-            let mut unwritten = Unwritten(members);
-            if !std::thread::panicking() {
-                unconstrained(|| unwritten.write());
-            }
+        let mut unwritten = Unwritten(members.unwrap_or_default());
+        if !std::thread::panicking() {
+            unconstrained(|| unwritten.write());
         }
     }
 }
@@ -185,10 +184,12 @@ impl Drop for Unwritten {
         while let Some(member) = self.next() {
             member.wake_one();
         }
-        // Kept for the next turn.
-        let mut members = std::mem::take(&mut self.0);
-        members.shrink_to(BUDGET.0);
-        let _ended = BATCH.try_with(|batch| batch.members.replace(members));
+        if self.0.capacity() > 0 {
+            // Kept for the next turn.
+            let mut members = std::mem::take(&mut self.0);
+            members.shrink_to(BUDGET.0);
+            let _ended = BATCH.try_with(|batch| batch.members.set(members));
+        }
     }
 }
 
