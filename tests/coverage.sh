@@ -13,5 +13,5 @@ fi
 # `limits` and `fairness` measure heap and time, which counting changes.
 cargo tarpaulin --engine llvm --all-features --include-files 'src/*' --skip-clean --timeout 900 --out Stdout --out Json --output-dir target/coverage \
     --target-dir target/coverage --lib --test client --test handshake --test rules --test rfc --test errors --test deflate \
-    --test closing --test bad_input --test regressions --test review --test reentry --test alive --test sockets --test cancel_send --test shown --test polled --test moved --test local \
+    --test closing --test bad_input --test regressions --test review --test reentry --test alive --test sockets --test cancel_send --test shown --test polled --test moved --test local --test hub \
     -- --skip _tcp::closing_always_ends --skip both_ends_send_64_mib --skip dropped_at_random

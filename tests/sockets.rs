@@ -628,6 +628,60 @@ fn a_batch_writes_to_all_at_the_end_of_its_turn<T: Socket>() {
     });
 }
 
+// --- Unix sockets -------------------------------------------------------------------------------------------------
+
+/// They talk, with waits between, and close: half by half, as TCP does.
+#[cfg(unix)]
+async fn talk_and_close<T: AsyncRead + AsyncWrite + Unpin>(
+    mut server: WebSocket<T>,
+    mut client: WebSocket<T>,
+) {
+    let serves = async {
+        let mut data = Vec::new();
+        while server.receiver.receive_data(&mut data).await.is_ok() {
+            kit::cut::yield_now().await;
+            server.sender.send(&data).await.unwrap();
+            data.clear();
+        }
+        server.close().await.unwrap();
+    };
+    let asks = async {
+        for message in ["one", "two", "three"] {
+            client.sender.send(message).await.unwrap();
+            assert_eq!(
+                client.receiver.receive().await.unwrap(),
+                Incoming::Message(Message::Binary(message.as_bytes()))
+            );
+        }
+        client.close().await.unwrap();
+    };
+    zip(serves, asks).await;
+}
+
+#[cfg(unix)]
+#[test]
+fn unix_sockets_talk_and_close() {
+    use std::os::unix::net::UnixStream;
+
+    let [server, client] =
+        <[UnixStream; 2]>::from(UnixStream::pair().unwrap()).map(|it| Async::new(it).unwrap());
+    let server = WebSocket::from_handshaken(server, Role::Server, Config::new(), Vec::new());
+    let client = WebSocket::from_handshaken(client, Role::Client, Config::new(), Vec::new());
+    async_io::block_on(talk_and_close(server, client));
+}
+
+#[cfg(all(unix, feature = "tokio"))]
+#[test]
+fn unix_sockets_of_tokio_talk_and_close() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (server, client) = tokio::net::UnixStream::pair().unwrap();
+        let server = WebSocket::on_tokio(server, Role::Server, Config::new(), Vec::new());
+        let client = WebSocket::on_tokio(client, Role::Client, Config::new(), Vec::new());
+        talk_and_close(server, client).await;
+    });
+}
+
 // --- T23, T24 -----------------------------------------------------------------------------------------------------
 
 fn dropped_receives_lose_nothing<T: Socket>() {
