@@ -943,4 +943,16 @@ mod tests {
         .join()
         .unwrap();
     }
+
+    #[test]
+    fn a_long_read_that_is_no_utf_8_fails_the_connection_and_nothing_is_in_the_middle_then() {
+        let mut text = begun(0x81, LONG);
+        assert!(!text.is_between_messages());
+        assert_eq!(text.read_long(|space| (space.iter_mut().map(|byte| *byte = 0xFF).count(), ())), Some(()));
+        assert_eq!(text.receive(&mut &[][..]), Err(ProtocolError::InvalidUtf8));
+        assert!(text.is_between_messages());
+        let mut closed = inbound(Role::Client, 5);
+        assert_eq!(closed.receive(&mut &b"\x88\x00"[..]), Ok(Some(Event::Close(None))));
+        assert!(closed.is_between_messages());
+    }
 }
