@@ -515,15 +515,6 @@ fn tell(seats: &[Seat], text: &str) {
     }
 }
 
-/// Waits once, without asking anybody.
-async fn wait() {
-    let mut waited = false;
-    std::future::poll_fn(
-        |_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending },
-    )
-    .await;
-}
-
 #[test]
 fn what_is_queued_in_a_batch_leaves_in_one_write_a_member_when_the_work_waits_or_ends() {
     let seats = [Seat::new(), Seat::new(), Seat::new()];
@@ -531,7 +522,7 @@ fn what_is_queued_in_a_batch_leaves_in_one_write_a_member_when_the_work_waits_or
         tell(&seats, "one");
         tell(&seats, "two");
         assert!(seats.iter().all(|seat| seat.script.write_calls.get() == 0));
-        wait().await;
+        kit::cut::yield_now().await;
         assert!(seats.iter().all(|seat| seat.written() == (1, b"\x81\x03one\x81\x03two".to_vec())));
         tell(&seats, "end");
     };
@@ -776,7 +767,7 @@ fn what_a_room_needs_is_kept_by_the_thread_and_no_more() {
 fn a_batch_takes_no_place_beside_its_work() {
     let large = [1; 4096];
     let work = batch(async move {
-        wait().await;
+        kit::cut::yield_now().await;
         std::hint::black_box(large);
     });
     assert!(size_of_val(&work) < 64);

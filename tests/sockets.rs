@@ -595,10 +595,14 @@ fn a_batch_writes_to_all_at_the_end_of_its_turn<T: Socket>() {
         let mut peers = Vec::new();
         for _ in 0..300 {
             let [server, client] = connection(false);
-            let mut websocket = T::of(server).websocket(Role::Server, &Config::new());
+            let websocket = T::of(server).websocket(Role::Server, &Config::new());
             members.push(websocket.sender.queue_handle());
             peers.push(client);
-            let waits = async move { websocket.receiver.receive().await.map(drop) };
+            let waits = async move {
+                // Both halves are in here.
+                let (_sender, mut receiver) = websocket.split();
+                receiver.receive().await.map(drop)
+            };
             executor.spawn(counted(Rc::clone(&polls), waits)).detach();
         }
         while polls.get() < members.len() {

@@ -61,8 +61,6 @@ thread_local! {
 /// # Examples
 ///
 /// ```
-/// use std::future::poll_fn;
-/// use std::task::Poll;
 /// # use unsync_websocket::{Config, NoTimer, Role, WebSocket};
 /// use unsync_websocket::{EncodedFrame, QueueError, batch};
 ///
@@ -80,11 +78,7 @@ thread_local! {
 ///         }
 ///     }
 ///     assert_eq!(members[1].queued_bytes(), 12); // both leave in one write
-///     # let mut waited = false;
-///     # poll_fn(|cx| {
-///     #     cx.waker().wake_by_ref();
-///     #     if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
-///     # }).await; // the next tick
+///     futures_lite::future::yield_now().await; // the next tick
 ///     assert_eq!(members[1].queued_bytes(), 0);
 ///     Ok::<(), QueueError>(())
 /// }))?;

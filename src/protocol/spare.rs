@@ -2,7 +2,7 @@
 //!
 //! A connection holds a buffer while there is something in it. When it falls empty it goes back to the thread, for whichever
 //! connection needs one next: so no message costs an allocation once things run, and an idle connection holds none. What a thread
-//! keeps is bounded: a thousand short buffers, for a room in which all are told something at once, eight of up to 64 KiB, and two of up to
+//! keeps is bounded: a thousand short buffers, for a room in which all are told something at once, nine of up to 64 KiB, and two of up to
 //! 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each.
 
 use std::cell::Cell;
@@ -66,23 +66,20 @@ fn with<R>(place: &'static LocalKey<Kept>, work: impl FnOnce(&mut Vec<Vec<u8>>) 
 /// Hands a buffer on. What is in it is forgotten.
 #[inline]
 pub(crate) fn give(mut buffer: Vec<u8>) {
+    buffer.clear();
     match buffer.capacity() {
         0 => {}
-        capacity if capacity <= MEDIUM.size => {
-            buffer.clear();
-            match LAST.try_with(|last| last.replace(buffer)) {
-                Ok(before) if before.capacity() > 0 => keep(before),
-                _ => {}
-            }
-        }
+        capacity if capacity <= MEDIUM.size => match LAST.try_with(|last| last.replace(buffer)) {
+            Ok(before) if before.capacity() > 0 => keep(before),
+            _ => {}
+        },
         capacity if capacity <= LARGE.size => keep(buffer),
         _ => {}
     }
 }
 
 #[inline(never)]
-fn keep(mut buffer: Vec<u8>) {
-    buffer.clear();
+fn keep(buffer: Vec<u8>) {
     let (place, class) = match buffer.capacity() {
         capacity if capacity <= SHORT.size => (&SHORT_ONES, SHORT),
         capacity if capacity <= MEDIUM.size => (&MEDIUM_ONES, MEDIUM),
