@@ -1051,6 +1051,62 @@ fn a_message_that_is_stuck_leaves_with_the_next_turn_of_the_receiver() {
     }
 }
 
+/// A short message goes past the outbox, as long as nothing has come in its way.
+#[test]
+fn a_short_message_comes_behind_all_that_came_in_its_way_since_the_last() {
+    let hand = Hand::new();
+    let (script, websocket) = connect(Role::Server, Config::new());
+    let (mut sender, mut receiver) = websocket.split();
+    let handle = sender.queue_handle();
+    ready(hand.once(sender.send("1"))).unwrap();
+
+    script.give_room(0);
+    handle.queue(&EncodedFrame::text("2")).unwrap();
+    script.give_room(usize::MAX);
+    ready(hand.once(sender.send("3"))).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x011\x81\x012\x81\x013");
+
+    // Out of the very write of the one before.
+    ready(hand.once(sender.send("4"))).unwrap();
+    let (from_within, mut once) = (handle.clone(), Some(()));
+    *script.on_write.borrow_mut() = Some(Box::new(move || {
+        if once.take().is_some() {
+            from_within.queue(&EncodedFrame::text("6")).unwrap();
+        }
+    }));
+    ready(hand.once(sender.send("5"))).unwrap();
+    *script.on_write.borrow_mut() = None;
+    ready(hand.once(sender.send("7"))).unwrap();
+    assert_eq!(script.take_written(), b"\x81\x014\x81\x015\x81\x016\x81\x017");
+
+    // A Ping that came alone is answered in the same way.
+    script.give_room(0);
+    handle.queue(&EncodedFrame::text("8")).unwrap();
+    script.say(&masked(0x89, b"?"));
+    assert!(hand.once(receiver.receive()).is_pending());
+    script.give_room(usize::MAX);
+    assert!(hand.once(receiver.receive()).is_pending());
+    assert_eq!(script.take_written(), b"\x81\x018\x8A\x01?");
+}
+
+#[test]
+fn a_short_message_during_whose_write_the_stream_closes_the_connection_is_not_sent() {
+    let hand = Hand::new();
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    ready(hand.once(websocket.sender.send("1"))).unwrap();
+    let (handle, mut once) = (websocket.sender.queue_handle(), Some(()));
+    script.give_room(0);
+    *script.on_write.borrow_mut() = Some(Box::new(move || {
+        if once.take().is_some() {
+            handle.close_now(CloseCode::GOING_AWAY, "").unwrap();
+        }
+    }));
+    assert!(matches!(ready(hand.once(websocket.sender.send("2"))), Err(Error::Closing)));
+    script.give_room(usize::MAX);
+    assert!(hand.once(websocket.receiver.receive()).is_pending());
+    assert_eq!(script.take_written(), b"\x81\x011\x88\x02\x03\xE9");
+}
+
 #[test]
 fn without_a_receiver_a_send_waits_until_all_is_written() {
     let (script, websocket) = connect(Role::Server, Config::new());

@@ -67,6 +67,7 @@ enum Level {
 
 const SERVERS: &[Server] = &[
     Server::new("raw", raw::echo).fanout(raw::fanout),
+    Server::new("raw (tokio)", raw::echo_on_tokio),
     Server::new("ours (async-io)", ours::echo_on_async_io).deflates().fanout(ours::fanout_on_async_io),
     Server::new("ours (local)", ours::echo_on_local).deflates().fanout(ours::fanout_on_local),
     Server::new("ours (tokio)", ours::echo_on_tokio).deflates().fanout(ours::fanout_on_tokio),

@@ -1,11 +1,17 @@
 //! The limit: a level-triggered loop that parses frames where they lie, and echoes with one `recv` and one `send` for each time a
 //! socket is ready. No message is put together; only what the load sends is understood.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use crate::Level;
 
@@ -17,18 +23,57 @@ const LISTENER: u64 = u64::MAX;
 struct Connection {
     stream: TcpStream,
     open: bool,
-    /// A header that has not all arrived.
-    header: Vec<u8>,
-    /// Of the frame that is being read.
-    key: [u8; 4],
-    remaining: usize,
+    frames: Frames,
     /// What the socket did not take, and whether we wait for it to take more.
     unsent: Vec<u8>,
     was_full: bool,
 }
 
+/// What has come of the frames of a client.
+#[derive(Default)]
+struct Frames {
+    /// A header that has not all arrived.
+    header: Vec<u8>,
+    /// Of the frame that is being read.
+    key: [u8; 4],
+    remaining: usize,
+}
+
 pub fn echo(listener: TcpListener, _: Option<Level>) {
     serve(listener, false);
+}
+
+/// The same on tokio, in a task for each connection: what a library that runs there starts from.
+pub fn echo_on_tokio(listener: TcpListener, _: Option<Level>) {
+    // One for all: it is empty again before another task runs.
+    let input = Rc::new(RefCell::new(vec![0; 64 << 10]));
+    crate::on_tokio(listener, move |stream| echo_one_on_tokio(stream, Rc::clone(&input)));
+}
+
+async fn echo_one_on_tokio(mut stream: tokio::net::TcpStream, input: Rc<RefCell<Vec<u8>>>) {
+    let (mut open, mut frames, mut output) = (false, Frames::default(), Vec::new());
+    loop {
+        output.clear();
+        let read = poll_fn(|cx| {
+            let input = &mut *input.borrow_mut();
+            let mut input = ReadBuf::new(input);
+            ready!(Pin::new(&mut stream).poll_read(cx, &mut input))?;
+            let input = input.filled();
+            if open {
+                frames.echo(input, &mut output);
+            } else if input.ends_with(b"\r\n\r\n") {
+                open = true;
+                output.extend_from_slice(ANSWER);
+            }
+            Poll::Ready(std::io::Result::Ok(input.len()))
+        });
+        if matches!(read.await, Ok(0) | Err(_)) {
+            return;
+        }
+        if stream.write_all(&output).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// What comes from one goes to all.
@@ -89,9 +134,7 @@ impl Connection {
         Self {
             stream,
             open: false,
-            header: Vec::new(),
-            key: [0; 4],
-            remaining: 0,
+            frames: Frames { header: Vec::new(), key: [0; 4], remaining: 0 },
             unsent: Vec::new(),
             was_full: false,
         }
@@ -112,10 +155,25 @@ impl Connection {
             self.open = input[..len].ends_with(b"\r\n\r\n");
             return !self.open || self.send(ANSWER);
         }
-        self.echo(&input[..len], output);
+        self.frames.echo(&input[..len], output);
         true
     }
 
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        if bytes.is_empty() || !self.unsent.is_empty() {
+            self.unsent.extend_from_slice(bytes);
+            return true;
+        }
+        match self.stream.write(bytes) {
+            Ok(len) => self.unsent.extend_from_slice(&bytes[len..]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.unsent.extend_from_slice(bytes),
+            Err(_) => return false,
+        }
+        true
+    }
+}
+
+impl Frames {
     /// The frames of a client, as a server sends them.
     fn echo(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
         while !input.is_empty() {
@@ -170,19 +228,6 @@ impl Connection {
         let start = output.len() - (header - 4);
         output[start + 1] &= 0x7F;
         *input = &input[header - held.len()..];
-        true
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> bool {
-        if bytes.is_empty() || !self.unsent.is_empty() {
-            self.unsent.extend_from_slice(bytes);
-            return true;
-        }
-        match self.stream.write(bytes) {
-            Ok(len) => self.unsent.extend_from_slice(&bytes[len..]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.unsent.extend_from_slice(bytes),
-            Err(_) => return false,
-        }
         true
     }
 }

@@ -129,11 +129,6 @@ impl Reading {
         self.keepalive.as_deref().and_then(Keepalive::latency)
     }
 
-    /// The stream has been asked whether there may be something to read: there may.
-    pub(crate) const fn may_read(&mut self) {
-        self.flow = Flow::Unknown;
-    }
-
     /// The payload of the last event.
     pub(crate) fn payload(&self) -> &[u8] {
         payload(&self.input, &self.inbound)
@@ -188,11 +183,39 @@ impl Reading {
         cx: &mut Context<'_>,
         mut data: Option<&mut Vec<u8>>,
     ) -> Poll<Result<Event, Error>> {
-        let mut parsed = if self.input.is_empty() && !self.inbound.has_more() {
-            Parsed::NeedMore
-        } else {
-            self.parse(shared, data.as_deref_mut())
-        };
+        let parsed =
+            if self.is_dry() { Parsed::NeedMore } else { self.parse(shared, slot, data.as_deref_mut()) };
+        self.poll_parsed(shared, slot, cx, data, parsed)
+    }
+
+    /// The same for a side that was at rest, with what [`poll_at_rest`](Shared::poll_at_rest) read for it.
+    #[inline(never)]
+    pub(crate) fn poll_from_rest<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        slot: Slot,
+        cx: &mut Context<'_>,
+        mut data: Option<&mut Vec<u8>>,
+        (read, input): (Result<usize, ReadEnd>, ReadBuffer),
+    ) -> Poll<Result<Event, Error>> {
+        self.input = input;
+        self.flow = Flow::after(&Poll::Ready(read), ReadBuffer::SIZE);
+        match self.heed(shared, slot, read, Place::Scratch, data.as_deref_mut()) {
+            Ok(parsed) => self.poll_parsed(shared, slot, cx, data, parsed),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Goes on from what a stretch of input came to.
+    #[inline]
+    fn poll_parsed<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        slot: Slot,
+        cx: &mut Context<'_>,
+        mut data: Option<&mut Vec<u8>>,
+        mut parsed: Parsed,
+    ) -> Poll<Result<Event, Error>> {
         loop {
             match parsed {
                 Parsed::Event(event) => {
@@ -216,28 +239,42 @@ impl Reading {
             }
             shared.register(slot, cx);
             let (read, place) = self.poll_read(shared);
-            parsed = match read {
-                Poll::Ready(Ok(count)) => {
-                    if let Some(keepalive) = &mut self.keepalive {
-                        keepalive.heard(shared.timer().now());
-                    }
-                    let parsed = self.parse(shared, data.as_deref_mut());
-                    self.input.settle();
-                    if place == Place::Message {
-                        self.budget.spend(count / LONG_READ_SHARE);
-                    }
-                    parsed
-                }
-                Poll::Ready(Err(end)) => {
-                    self.input.release();
-                    if end == ReadEnd::OfStream {
-                        shared.stream_ended(!self.inbound.is_between_messages(), slot);
-                    }
-                    return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Closing)));
-                }
-                Poll::Pending => return self.wait(shared, slot, cx),
-            }
+            let Poll::Ready(read) = read else { return self.wait(shared, slot, cx) };
+            parsed = match self.heed(shared, slot, read, place, data.as_deref_mut()) {
+                Ok(parsed) => parsed,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
         }
+    }
+
+    /// Takes from what was read what there is to be taken.
+    fn heed<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        shared: &Shared<T>,
+        slot: Slot,
+        read: Result<usize, ReadEnd>,
+        place: Place,
+        data: Option<&mut Vec<u8>>,
+    ) -> Result<Parsed, Error> {
+        let count = match read {
+            Ok(count) => count,
+            Err(end) => {
+                self.input.release();
+                if end == ReadEnd::OfStream {
+                    shared.stream_ended(!self.inbound.is_between_messages(), slot);
+                }
+                return Err(shared.read_error().unwrap_or(Error::Closing));
+            }
+        };
+        if let Some(keepalive) = &mut self.keepalive {
+            keepalive.heard(shared.timer().now());
+        }
+        let parsed = self.parse(shared, slot, data);
+        self.input.settle();
+        if place == Place::Message {
+            self.budget.spend(count / LONG_READ_SHARE);
+        }
+        Ok(parsed)
     }
 
     /// Reads into the thread's buffer; or, if more of a long payload is known to be there, straight to where that stays.
@@ -293,13 +330,8 @@ impl Reading {
         self.budget = Budget::default();
         self.inbound.release_memory();
         self.input.release();
-        shared.drive_uncorked(slot);
-        match shared.broken() {
-            // What had arrived before the fault has been delivered; nothing more is to be hoped for.
-            Some(error) => {
-                shared.finish(error.duplicate());
-                Poll::Ready(Err(error))
-            }
+        match shared.nothing_came(slot) {
+            Some(error) => Poll::Ready(Err(error)),
             None => shared.park(slot),
         }
     }
@@ -332,36 +364,34 @@ impl Reading {
     fn parse<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         shared: &Shared<T>,
+        slot: Slot,
         mut data: Option<&mut Vec<u8>>,
     ) -> Parsed {
         loop {
             if self.budget.is_spent() {
                 return Parsed::Yield;
             }
-            let event = if self.input.stays() {
-                if data.is_none()
-                    && let Some(kind) = self.next_message()
-                {
-                    return Parsed::Event(Event::Message(kind));
-                }
-                self.next_control()
-            } else {
-                None
-            };
-            let event = match event {
+            let in_place = if self.input.stays() { self.next_in_place(data.is_none()) } else { None };
+            let event = match in_place {
                 Some(event) => Ok(Some(event)),
                 None => self.step(data.as_deref_mut()),
             };
             match event {
-                Ok(None) if self.inbound.has_more() => {}
-                Ok(None) => return Parsed::NeedMore,
-                Ok(Some(Event::Fragment)) => {}
-                Ok(Some(Event::Ping)) => shared.answer_ping(self.payload()),
+                Ok(None | Some(Event::Fragment)) => {}
+                Ok(Some(Event::Ping)) => shared.answer_ping(self.payload(), slot, self.is_dry()),
                 Ok(Some(Event::Pong)) if self.is_keepalive_pong(shared) || data.is_some() => {}
                 Ok(Some(event)) => return Parsed::Event(event),
                 Err(error) => return Parsed::Failed(error),
             }
+            if self.is_dry() {
+                return Parsed::NeedMore;
+            }
         }
+    }
+
+    /// Whether there is nothing to be done before more is read.
+    const fn is_dry(&self) -> bool {
+        self.input.is_empty() && !self.inbound.has_more()
     }
 
     /// The same, unmasked straight to the end of `data`; and text is judged.
@@ -379,12 +409,15 @@ impl Reading {
         Some(kind)
     }
 
-    /// The Ping or Pong that is next, if all of it has been read.
-    fn next_control(&mut self) -> Option<Event> {
-        let (event, start, len) = self.inbound.unmask_control(self.input.unread())?;
-        self.input.take(start, len);
-        self.budget.spend(len);
-        Some(event)
+    /// The Ping or Pong that is next, or the message if it may be shown where it lies, if all of it has been read.
+    #[inline]
+    fn next_in_place(&mut self, shows_messages: bool) -> Option<Event> {
+        if let Some((event, start, len)) = self.inbound.unmask_control(self.input.unread()) {
+            self.input.take(start, len);
+            self.budget.spend(len);
+            return Some(event);
+        }
+        if shows_messages { self.take_message().map(Event::Message) } else { None }
     }
 
     /// Has the next piece of input copied to where it stays.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -14,6 +14,7 @@ use super::close::{CloseFuture, Half, Request};
 use super::hub::Slot;
 use super::reading::{self, Reading};
 use super::rest::Resting;
+use super::scratch::ReadBuffer;
 use super::shared::Shared;
 use super::{Error, Incoming, Message};
 use crate::protocol::{CloseCode, CloseFrame, Event, MessageKind, Role};
@@ -312,19 +313,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         cx: &mut Context<'_>,
         data: &mut Vec<u8>,
     ) -> Poll<Result<MessageKind, Error>> {
-        if self.shared.only_reads()
-            && let Some(kind) = self.reading.next_message_into(data)
-        {
+        let mut event = if self.shared.only_reads() {
             self.shared.unpark(Slot::Receiver);
-            return Poll::Ready(Ok(kind));
-        }
+            if Resting::is_at_rest(&self.reading) {
+                self.poll_from_rest(cx, Some(data))
+            } else if let Some(kind) = self.reading.next_message_into(data) {
+                return Poll::Ready(Ok(kind));
+            } else {
+                self.reading.poll_on(&self.shared, Slot::Receiver, cx, Some(data))
+            }
+        } else {
+            self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data))
+        };
         loop {
-            let event = self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data));
-            let Poll::Ready(event) = event else { return self.wait() };
-            if let Event::Message(kind) = event? {
+            let Poll::Ready(ready) = event else { return self.wait() };
+            if let Event::Message(kind) = ready? {
                 return Poll::Ready(Ok(kind));
             }
             // A Close: the next call says so as an error.
+            event = self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data));
         }
     }
 
@@ -365,16 +372,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         }
         self.shared.unpark(Slot::Receiver);
         if Resting::is_at_rest(&self.reading) {
-            match self.shared.poll_at_rest(Slot::Receiver, cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) => self.reading.may_read(),
-            }
+            return self.poll_from_rest(cx, None);
         }
         let reading: &mut Reading = &mut self.reading;
         match reading.next_message() {
             Some(kind) => Poll::Ready(Ok(Event::Message(kind))),
             None => reading.poll_on(&self.shared, Slot::Receiver, cx, None),
         }
+    }
+
+    /// The next event for a side that is at rest.
+    fn poll_from_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: Option<&mut Vec<u8>>,
+    ) -> Poll<Result<Event, Error>> {
+        let mut input = ReadBuffer::default();
+        let read = ready!(self.shared.poll_at_rest(Slot::Receiver, cx, &mut input));
+        self.reading.poll_from_rest(&self.shared, Slot::Receiver, cx, data, (read, input))
     }
 
     /// An event as the user sees it.

@@ -61,6 +61,12 @@ impl<V: Rests> Resting<V> {
         this.present.is_none()
     }
 
+    /// What it is made from again, if it has been given back to the thread.
+    #[inline]
+    pub(crate) const fn terms_at_rest(this: &Self) -> Option<&V::Terms> {
+        if this.present.is_none() { Some(&this.terms) } else { None }
+    }
+
     /// Takes it away; another takes its place when it is needed.
     pub(crate) fn take(this: &mut Self) -> Box<V> {
         this.present.take().unwrap_or_else(|| wake(&mut this.terms))
@@ -117,6 +123,13 @@ pub(crate) struct Sizes {
     pub(crate) fragment: usize,
     pub(crate) mark: usize,
     pub(crate) deflater: Option<Box<Deflater>>,
+}
+
+impl Sizes {
+    /// As [`Outbound::way`] of one that has this, and nothing to write.
+    pub(crate) fn way(&self) -> u8 {
+        Outbound::way_with(self.fragment, self.deflater.as_deref())
+    }
 }
 
 impl Rests for Outbound {

@@ -1,27 +1,77 @@
-//! What a connection has read and not looked at, and the read buffer that a thread lends to whichever connection is reading.
+//! What a connection has read and not looked at, and the read buffers that a thread lends to whichever connections are reading.
 //!
-//! A connection that has nothing unread owns no read buffer, so ten thousand idle ones cost nothing, and the bytes
-//! that are touched stay in the cache. A buffer is lent for one poll, or for as long as there is something left in it if a read filled half of
-//! it and more: then what was read need not be moved, and memory still follows what has come. It comes back zeroed as far as the stream
-//! says that it was filled: no byte that one connection received is ever in a buffer that another lends to its stream. A stream that is
-//! itself a WebSocket reads while its reader reads, so there is a small stack of buffers.
+//! A connection that waits owns no read buffer, so ten thousand idle ones cost nothing, and the bytes that are touched stay in the cache.
+//! One that has read keeps what it was lent until it waits for more: what was read is unmasked, and shown, where it lies. A few may do so at
+//! once; beyond those, what a read brought moves to memory of its own, unless it filled half a buffer and more: so memory follows what has
+//! come, also of ten thousand connections whose users do something else before they receive again. A buffer comes back zeroed as far as
+//! the stream says that it was filled: no byte that one connection received is ever in a buffer that another lends to its stream.
 
 use std::cell::Cell;
 
 use crate::protocol::spare;
 
-/// Bytes one poll can read.
-const SIZE: usize = 64 << 10;
-/// A read that brought so little moves to memory of its own before it is looked at, and one that brought half a buffer stays in it. What
-/// lies between is looked at first, so that what a message is copied for also unmasks it.
+/// Where a read may not stay in the thread's buffer: one that brought so little moves to memory of its own before it is looked at. What lies
+/// between this and half a buffer is looked at first, so that what a message is copied for also unmasks it.
 const SHORT: usize = 512;
+/// So many buffers may be lent and hold little.
+const LENT: usize = 8;
 
-thread_local! {
-    /// One, and one for a stream within a stream.
-    static BUFFERS: [Cell<Vec<u8>>; 2] = const { [Cell::new(Vec::new()), Cell::new(Vec::new())] };
+/// The buffers of a thread.
+struct Buffers {
+    /// The one that was given back last: nearly always the one that is lent next.
+    last: Cell<Vec<u8>>,
+    /// The others that are not lent.
+    kept: Cell<Vec<Vec<u8>>>,
+    lent: Cell<usize>,
 }
 
-/// What was read and not looked at: in the thread's buffer, or in memory of its own.
+thread_local! {
+    static BUFFERS: Buffers = const {
+        Buffers { last: Cell::new(Vec::new()), kept: Cell::new(Vec::new()), lent: Cell::new(0) }
+    };
+}
+
+impl Buffers {
+    #[inline]
+    fn borrow(&self) -> Vec<u8> {
+        self.lent.update(|lent| lent.saturating_add(1));
+        let last = self.last.take();
+        if last.is_empty() { self.borrow_kept() } else { last }
+    }
+
+    #[cold]
+    fn borrow_kept(&self) -> Vec<u8> {
+        let mut kept = self.kept.take();
+        let buffer = kept.pop();
+        self.kept.set(kept);
+        buffer.unwrap_or_else(zeroed)
+    }
+
+    #[inline]
+    fn give_back(&self, buffer: Vec<u8>) {
+        self.lent.update(|lent| lent.saturating_sub(1));
+        let before = self.last.replace(buffer);
+        if !before.is_empty() {
+            self.keep(before);
+        }
+    }
+
+    #[cold]
+    fn keep(&self, buffer: Vec<u8>) {
+        let mut kept = self.kept.take();
+        // With the last, one more than may stay lent, for a read.
+        if kept.len() < LENT {
+            kept.push(buffer);
+        }
+        self.kept.set(kept);
+    }
+}
+
+fn zeroed() -> Vec<u8> {
+    vec![0; ReadBuffer::SIZE]
+}
+
+/// What was read and not looked at: in a buffer of the thread's, or in memory of its own.
 #[derive(Default)]
 pub(crate) struct ReadBuffer {
     /// The thread's, if it is as long as that.
@@ -31,12 +81,17 @@ pub(crate) struct ReadBuffer {
     end: usize,
     /// Where the message begins that was taken last, if it lies here; it ends at `at`.
     shown: usize,
+    /// Whether a buffer of the thread's is kept with what is in it.
+    keeps: bool,
 }
 
 impl ReadBuffer {
+    /// Bytes one poll can read.
+    pub(crate) const SIZE: usize = 64 << 10;
+
     /// One in which `unread` is unread.
     pub(crate) const fn of(unread: Vec<u8>) -> Self {
-        Self { at: 0, end: unread.len(), shown: 0, bytes: unread }
+        Self { at: 0, end: unread.len(), shown: 0, bytes: unread, keeps: true }
     }
 
     pub(crate) fn into_unread(mut self) -> Vec<u8> {
@@ -79,7 +134,7 @@ impl ReadBuffer {
     /// A whole buffer of the thread's to read into, once nothing is unread; zeroed, or with what this connection had in it before.
     #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {
-        if self.bytes.len() != SIZE {
+        if self.bytes.len() != ReadBuffer::SIZE {
             self.release();
             self.bytes = borrow();
         }
@@ -95,6 +150,7 @@ impl ReadBuffer {
             before.fill(0);
         }
         (self.at, self.end, self.shown) = (0, len, 0);
+        self.keeps = len >= ReadBuffer::SIZE / 2 || may_keep();
         if len <= SHORT {
             self.settle();
         }
@@ -102,10 +158,10 @@ impl ReadBuffer {
 
     /// Whether the bytes stay where they are until they are looked at.
     pub(crate) const fn stays(&self) -> bool {
-        self.bytes.len() != SIZE || self.end >= SIZE / 2
+        self.bytes.len() != ReadBuffer::SIZE || self.keeps
     }
 
-    /// Ends a poll: what is left of a read that did not bring much moves to memory of its own, and the thread has its buffer again.
+    /// Ends a poll: what is left of a read moves to memory of its own if the buffer is not kept, and the thread has that again.
     #[inline]
     pub(crate) fn settle(&mut self) {
         if !self.stays() {
@@ -113,6 +169,7 @@ impl ReadBuffer {
         }
     }
 
+    #[cold]
     fn move_out(&mut self) {
         // More than a little, behind a message, is seldom, and not for the thread to keep.
         let mut own = if matches!(self.len(), 1..=SHORT) { spare::take() } else { Vec::new() };
@@ -126,14 +183,18 @@ impl ReadBuffer {
     #[inline]
     pub(crate) fn release(&mut self) {
         if self.bytes.capacity() > 0 {
-            let bytes = std::mem::take(&mut self.bytes);
-            if bytes.len() == SIZE {
-                give_back(bytes, self.end);
-            } else if bytes.len() <= SHORT {
-                spare::give(bytes);
-            }
+            self.release_held();
         }
+    }
+
+    fn release_held(&mut self) {
+        let (bytes, used) = (std::mem::take(&mut self.bytes), self.end);
         (self.at, self.end, self.shown) = (0, 0, 0);
+        if bytes.len() == Self::SIZE {
+            give_back(bytes, used);
+        } else if bytes.len() <= SHORT {
+            spare::give(bytes);
+        }
     }
 }
 
@@ -143,17 +204,17 @@ impl Drop for ReadBuffer {
     }
 }
 
+/// One of the thread's buffers, zeroed.
 #[inline]
 fn borrow() -> Vec<u8> {
-    let take = |[first, second]: &[Cell<Vec<u8>>; 2]| match first.take() {
-        none if none.is_empty() => second.take(),
-        buffer => buffer,
-    };
     // At the end of a thread, when its locals are gone, a connection may still be polled.
-    match BUFFERS.try_with(take) {
-        Ok(buffer) if !buffer.is_empty() => buffer,
-        _ => vec![0; SIZE],
-    }
+    BUFFERS.try_with(Buffers::borrow).unwrap_or_else(|_| zeroed())
+}
+
+/// Whether one that is lent may be kept though it holds little.
+#[inline]
+fn may_keep() -> bool {
+    BUFFERS.try_with(|buffers| buffers.lent.get() <= LENT).unwrap_or(false)
 }
 
 #[inline]
@@ -162,12 +223,7 @@ fn give_back(mut buffer: Vec<u8>, used: usize) {
         used.fill(0);
     }
     // A failure means that the thread ends: the buffer goes with it.
-    let _ended = BUFFERS.try_with(|[first, second]| {
-        let other = first.replace(buffer);
-        if !other.is_empty() {
-            second.set(other);
-        }
-    });
+    let _ended = BUFFERS.try_with(|buffers| buffers.give_back(buffer));
 }
 
 #[cfg(test)]
@@ -178,43 +234,66 @@ mod tests {
         buffer.space().iter().all(|byte| *byte == 0)
     }
 
-    #[test]
-    fn a_buffer_comes_back_zeroed_and_is_lent_again() {
-        let mut first = ReadBuffer::default();
-        let place = first.space().as_ptr();
-        let long = b"hello".repeat(1000);
-        first.space()[..5000].copy_from_slice(&long);
-        first.filled(5000);
-        assert_eq!((first.unread().as_ptr(), first.len()), (place, 5000));
-        let mut second = ReadBuffer::default();
-        assert_ne!(second.space().as_ptr(), place, "a stream within a stream has a buffer of its own");
-        first.skip(1);
-        first.settle();
-        assert_eq!(first.unread(), &long[1..], "in memory of its own");
-        let mut again = ReadBuffer::default();
-        assert_eq!(again.space().as_ptr(), place);
-        assert!(is_zeroed(&mut again));
+    /// One that has read so many bytes.
+    fn holding(len: usize) -> ReadBuffer {
+        let mut buffer = ReadBuffer::default();
+        buffer.space()[..len].fill(1);
+        buffer.filled(len);
+        buffer
     }
 
     #[test]
-    fn a_buffer_that_a_read_filled_stays_and_comes_back_zeroed_also_after_a_shorter_read() {
-        let mut first = ReadBuffer::default();
-        let place = first.space().as_ptr();
-        first.space().fill(1);
-        first.filled(SIZE);
-        first.settle();
-        assert_eq!((first.unread().as_ptr(), first.len()), (place, SIZE));
+    fn what_was_read_stays_where_it_is_and_the_buffer_comes_back_zeroed_and_is_lent_again() {
+        let mut first = holding(5000);
+        let place = first.unread().as_ptr();
         first.take(10, 100);
+        first.settle();
         assert_eq!(first.shown(), [1; 90]);
-        first.skip(SIZE - 100);
+        assert_eq!(first.unread(), [1; 4900]);
+        assert_eq!(first.unread().as_ptr(), place.wrapping_add(100));
+        let mut second = ReadBuffer::default();
+        assert_ne!(second.space().as_ptr(), place, "it has a buffer of its own");
+        first.skip(4900);
         assert!(first.shown().is_empty() && first.is_empty());
         first.space()[..3].fill(2);
         first.filled(3);
         assert_eq!(first.unread(), [2; 3]);
-        first.settle();
-        assert_eq!(first.unread(), [2; 3]);
+        assert_eq!(first.unread().as_ptr(), place);
+        first.release();
         let mut again = ReadBuffer::default();
         assert_eq!(again.space().as_ptr(), place);
-        assert!(is_zeroed(&mut again));
+        assert!(is_zeroed(&mut again), "also where the longer read was");
+    }
+
+    #[test]
+    fn where_many_hold_a_little_it_moves_to_memory_of_their_own() {
+        let held: Vec<_> = (0..LENT).map(|_| holding(1)).collect();
+        assert!(held.iter().all(|buffer| buffer.bytes.len() == ReadBuffer::SIZE));
+        for len in [1, SHORT] {
+            assert_eq!(holding(len).unread(), vec![1; len]);
+            assert!(holding(len).bytes.capacity() <= 2 * SHORT);
+        }
+        // What is between is looked at first.
+        let mut long = holding(SHORT + 1);
+        assert!(!long.stays());
+        long.skip(1);
+        long.settle();
+        assert!(long.stays() && long.unread() == [1; SHORT] && long.bytes.capacity() <= 2 * SHORT);
+        let mut full = holding(ReadBuffer::SIZE / 2);
+        full.settle();
+        assert!(full.stays() && full.bytes.len() == ReadBuffer::SIZE, "half a buffer stays all the same");
+        drop(held);
+        assert_eq!(holding(1).bytes.len(), ReadBuffer::SIZE);
+    }
+
+    #[test]
+    fn a_thread_keeps_no_more_buffers_than_may_be_lent() {
+        drop((0..4 * LENT).map(|_| holding(ReadBuffer::SIZE)).collect::<Vec<_>>());
+        let kept = BUFFERS.with(|buffers| {
+            let kept = buffers.kept.take();
+            assert!(!buffers.last.take().is_empty());
+            (kept.len(), buffers.lent.get())
+        });
+        assert_eq!(kept, (LENT, 0));
     }
 }

@@ -667,11 +667,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for SendFuture<'_, T> {
     }
 }
 
-impl<T> Drop for SendFuture<'_, T> {
-    fn drop(&mut self) {
+impl<T> SendFuture<'_, T> {
+    #[cold]
+    fn give_up(&self) {
         self.sender.shared.unpark(Slot::Sender);
         if self.stage == SendStage::Direct {
             self.sender.shared.abandon_direct(self.payload.get(self.written..).unwrap_or_default());
+        }
+    }
+}
+
+impl<T> Drop for SendFuture<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.stage != SendStage::Done {
+            self.give_up();
         }
     }
 }

@@ -9,7 +9,7 @@
 //! holds as far as the stream takes it. Reading never waits for that. A half that waits has filled its slot in the
 //! [`Hub`], is marked as parked, and is woken by whoever makes progress in its stead.
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -28,8 +28,8 @@ use super::rest::{Resting, Sizes};
 use super::scratch::ReadBuffer;
 use super::{Config, Error, QueueError, Sleep, Timer};
 use crate::protocol::{
-    Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, Outbound, ProtocolError, Rest, Role,
-    ShortFrame, Unsent,
+    Batch, CloseFrame, Compress, Deflate, EncodedFrame, MessageKind, OpCode, Outbound, ProtocolError, Rest,
+    Role, ShortFrame, Unsent,
 };
 
 /// What a runtime knows of a stream that is a bare socket: nothing is held back by it, and its two directions have nothing to do with
@@ -66,39 +66,45 @@ const INTERRUPTIONS: usize = 16;
 /// turn. (A stream may take a header, or a record of TLS, at a time.)
 const DIRECT_BUDGET: (usize, usize) = (16, 1 << 20);
 
+// In this order, for what a message needs lies in as few cache lines as it fits in.
+#[repr(C)]
 pub(crate) struct Shared<T> {
-    /// Polled with nothing else borrowed; `None` once the connection is over.
-    stream: RefCell<Option<T>>,
-    state: RefCell<State>,
-    hub: Hub,
+    /// How many cork scopes are polling their work at this moment.
+    corked: Cell<u32>,
     /// Whose future is waiting at this moment. A filled slot in the hub proves nothing; this does.
     parked: Slots,
     /// Set while the stream is being polled. Found set with the stream free, it tells of a panic that somebody caught.
     polling: Cell<bool>,
     /// Set by a send guard that could not hand over the rest of its message.
     spill_failed: Cell<bool>,
-    /// How many cork scopes are polling their work at this moment.
-    corked: Cell<u32>,
     /// Whether the work that is being polled writes what was queued.
     is_batched: Cell<bool>,
-    /// Bytes that were read only to be thrown away.
-    drained: Cell<u32>,
-    /// When a closing connection is cut; only ever taken out and put back.
-    countdown: Cell<Option<Box<Countdown>>>,
     /// Whether there is a countdown.
     is_closing: Cell<bool>,
     receiver_dropped: Cell<bool>,
+    role: Role,
+    /// Whether the stream is one of the sockets that a runtime of ours knows.
+    is_bare_socket: bool,
+    /// Whether the stream can tell, without being asked for bytes, that there may be some.
+    is_told_of_bytes: bool,
+    state: StateCell,
+    hub: Hub,
+    /// Polled with nothing else borrowed; `None` once the connection is over.
+    stream: RefCell<Option<T>>,
+    socket: Option<Socket<T>>,
+
+    /// When a closing connection is cut; only ever taken out and put back.
+    countdown: Cell<Option<Box<Countdown>>>,
     /// The reading side of a dropped receiver.
     orphan: Cell<Option<Box<Reading>>>,
-
     timer: Box<dyn Timer>,
-    socket: Option<Socket<T>>,
     /// What few connections agreed on.
     agreed: Option<Box<Agreed>>,
-    role: Role,
     /// In nanoseconds; `u64::MAX` is for ever.
     close_timeout: u64,
     max_message: usize,
+    /// Bytes that were read only to be thrown away.
+    drained: Cell<u32>,
 }
 
 /// What the handshake agreed on.
@@ -133,6 +139,37 @@ struct State {
     cause: Option<Box<Error>>,
     input: Input,
     output: Output,
+}
+
+/// The state, and what the last look at it said of short messages.
+struct StateCell {
+    state: RefCell<State>,
+    /// Messages of fewer bytes go to the stream past the outbox, for nothing is in their way. Who may change that takes it back, to 0,
+    /// and whoever sends next looks again.
+    way: Cell<u8>,
+}
+
+impl StateCell {
+    const fn new(state: State) -> Self {
+        Self { state: RefCell::new(state), way: Cell::new(0) }
+    }
+
+    #[inline]
+    fn borrow(&self) -> Ref<'_, State> {
+        self.state.borrow()
+    }
+
+    #[inline]
+    fn borrow_mut(&self) -> RefMut<'_, State> {
+        self.way.set(0);
+        self.state.borrow_mut()
+    }
+
+    /// For a change that puts nothing in the way of a message.
+    #[inline]
+    fn borrow_mut_aside(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -206,7 +243,7 @@ impl<T> Shared<T> {
         let outbound = outbound.with_sizes(sizes.fragment, sizes.mark).agree(config.deflate.as_ref());
         Self {
             stream: RefCell::new(if cause.is_none() { Some(stream) } else { None }),
-            state: RefCell::new(State {
+            state: StateCell::new(State {
                 outbound: Resting::new(outbound, sizes),
                 unflushed: false,
                 input: if cause.is_none() { Input::Open } else { Input::Over },
@@ -225,6 +262,8 @@ impl<T> Shared<T> {
             receiver_dropped: Cell::new(false),
             orphan: Cell::new(None),
             timer,
+            is_bare_socket: socket.is_some(),
+            is_told_of_bytes: socket.is_some_and(|socket| socket.poll_readable.is_some()),
             socket,
             agreed,
             role,
@@ -341,7 +380,7 @@ impl<T> Shared<T> {
 
     /// Ends a poll of the half in `slot` with `Pending`. What is not needed while it waits is given back.
     pub(crate) fn park<R>(&self, slot: Slot) -> Poll<R> {
-        Resting::rest(&mut self.state.borrow_mut().outbound);
+        Resting::rest(&mut self.state.borrow_mut_aside().outbound);
         self.parked.insert(slot);
         Poll::Pending
     }
@@ -365,7 +404,7 @@ impl<T> Shared<T> {
             self.hub.wake_slot(Slot::Sender);
         }
         if me != Some(Slot::Receiver) && self.parked.contains(Slot::Receiver) {
-            let only_reads = self.is_bare_socket() && self.state.borrow().outbound.is_open();
+            let only_reads = self.is_bare_socket && self.state.borrow().outbound.is_open();
             if !only_reads {
                 self.hub.wake_slot(Slot::Receiver);
             }
@@ -374,14 +413,9 @@ impl<T> Shared<T> {
 
     /// Bytes were read. The same holds the other way round: TLS writes may wait for a read.
     fn read_some(&self) {
-        if self.parked.contains(Slot::Sender) && !self.is_bare_socket() {
+        if self.parked.contains(Slot::Sender) && !self.is_bare_socket {
             self.hub.wake_slot(Slot::Sender);
         }
-    }
-
-    /// Whether the stream is one of the sockets that a runtime of ours knows.
-    const fn is_bare_socket(&self) -> bool {
-        self.socket.is_some()
     }
 
     /// Sees to it that what was queued is written, by somebody who waits anyway, or here and now.
@@ -406,6 +440,7 @@ impl<T> Shared<T> {
 
     pub(crate) fn receiver_dropped(&self, reading: Box<Reading>) {
         self.receiver_dropped.set(true);
+        self.state.way.set(0);
         self.unpark(Slot::Receiver);
         self.orphan.set(Some(reading));
         self.hub.wake_slot(Slot::Sender);
@@ -533,6 +568,17 @@ impl<T> Shared<T> {
     /// Whether nothing is to be written here, and nothing has ended or gone wrong: the usual case, found out at once.
     #[inline]
     pub(crate) fn only_reads(&self) -> bool {
+        self.is_quiet() || self.looks_quiet()
+    }
+
+    /// Whether nothing is in the way of a message, as whoever looked last has left word: so nothing is queued either, and nothing has ended
+    /// or gone wrong.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.state.way.get() > 0 && !self.polling.get()
+    }
+
+    fn looks_quiet(&self) -> bool {
         let state = self.state.borrow();
         let is_well = !self.is_closing.get() && !self.polling.get() && !self.spill_failed.get();
         is_well && state.input == Input::Open && (self.corked.get() > 0 || !state.has_output())
@@ -662,7 +708,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     }
 
     /// Waits until there may be bytes, if the stream can tell without being asked for them.
+    #[inline]
     pub(crate) fn poll_readable(&self) -> Poll<Result<(), ReadEnd>> {
+        if self.is_told_of_bytes { self.poll_told() } else { Poll::Ready(Ok(())) }
+    }
+
+    #[inline(never)]
+    fn poll_told(&self) -> Poll<Result<(), ReadEnd>> {
         let Some(poll_readable) = self.socket.and_then(|socket| socket.poll_readable) else {
             return Poll::Ready(Ok(()));
         };
@@ -670,22 +722,44 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         Poll::Ready(result.map_err(|error| self.read_failed(&error)))
     }
 
-    /// Waits on for bytes, for a receiver that has none, if there is nothing else for him to do; ready when he has to look himself. One of a
-    /// thousand that were told something has been woken to write it, or not even that.
-    pub(crate) fn poll_at_rest(&self, slot: Slot, cx: &Context<'_>) -> Poll<()> {
-        if self.state.borrow().output == Output::Broken || !self.is_told_of_bytes() {
-            return Poll::Ready(());
-        }
+    /// Waits on for bytes, for a receiver whose reading side is at rest, and reads them to `input`: a reading side is there again only when
+    /// there are some. One of a thousand that were told something has been woken to write it, or not even that.
+    pub(crate) fn poll_at_rest(
+        &self,
+        slot: Slot,
+        cx: &Context<'_>,
+        input: &mut ReadBuffer,
+    ) -> Poll<Result<usize, ReadEnd>> {
         self.register(slot, cx);
-        match self.poll_readable() {
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => self.park(slot),
+        let read = match self.poll_readable() {
+            Poll::Ready(Ok(())) => self.poll_read(input.space()),
+            Poll::Ready(Err(end)) => Poll::Ready(Err(end)),
+            Poll::Pending => Poll::Pending,
+        };
+        if let Poll::Ready(Ok(count)) = read {
+            input.filled(count);
+        }
+        if read.is_ready() {
+            return read;
+        }
+        input.release();
+        match self.nothing_came(slot) {
+            Some(_) => Poll::Ready(Err(ReadEnd::OfConnection)),
+            None => self.park(slot),
         }
     }
 
-    /// Whether the stream can tell, without being asked for them, that there may be bytes.
-    fn is_told_of_bytes(&self) -> bool {
-        self.socket.is_some_and(|socket| socket.poll_readable.is_some())
+    /// There is nothing to read: lets out what was answered. Returns why there never will be, if so.
+    #[inline]
+    pub(crate) fn nothing_came(&self, slot: Slot) -> Option<Error> {
+        if self.is_quiet() {
+            return None;
+        }
+        self.drive_uncorked(slot);
+        // What had arrived before the fault has been delivered; nothing more is to be hoped for.
+        let error = self.broken()?;
+        self.finish(error.duplicate());
+        Some(error)
     }
 
     fn read_failed(&self, error: &io::Error) -> ReadEnd {
@@ -736,7 +810,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
         let mut state = self.state.borrow_mut();
         // A socket holds nothing back.
-        state.unflushed |= !self.is_bare_socket();
+        state.unflushed |= !self.is_bare_socket;
         state.outbound.put_back_frames(frames, count);
         written.map_ok(|_| state.left())
     }
@@ -745,7 +819,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     #[inline(never)]
     fn write_batch(&self) -> Option<Poll<io::Result<Left>>> {
         // Left where it is while it is written: moving it the moment it is made costs a tenth of a short message.
-        let taken = self.state.borrow_mut().take_batch(self.is_bare_socket());
+        let taken = self.state.borrow_mut().take_batch(self.is_bare_socket);
         let batch = taken.as_ref()?;
         let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, batch));
         let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
@@ -799,8 +873,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         }
     }
 
-    pub(crate) fn answer_ping(&self, payload: &[u8]) {
-        self.state.borrow_mut().outbound.answer_ping(payload);
+    /// Answers a Ping: at once if it is the last of what was read, or together with whatever else that calls for.
+    pub(crate) fn answer_ping(&self, payload: &[u8], me: Slot, is_last: bool) {
+        let at_once = is_last && self.corked.get() == 0;
+        if !at_once || self.write_past(OpCode::Pong, payload, me) == SendStage::Waiting {
+            self.state.borrow_mut().outbound.answer_ping(payload);
+        }
     }
 
     // --- what handles put in -----------------------------------------------------------------------------------
@@ -898,61 +976,79 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// [`poll_send`](Self::poll_send) to go on with.
     #[inline]
     pub(crate) fn send_at_once(&self, kind: MessageKind, payload: &[u8], compress: Compress) -> SendStage {
-        if self.polling.get() || self.spill_failed.get() || self.receiver_dropped.get() {
+        if self.corked.get() > 0 {
+            let accepts = !self.receiver_dropped.get() && self.accepts(compress, kind, payload);
+            return if accepts { SendStage::Done } else { SendStage::Waiting };
+        }
+        self.write_past(kind.opcode(), payload, Slot::Sender)
+    }
+
+    /// Writes a short frame past the outbox, if nothing is in its way. Returns how far that went.
+    #[inline]
+    fn write_past(&self, opcode: OpCode, payload: &[u8], me: Slot) -> SendStage {
+        if payload.len() >= usize::from(self.state.way.get()) && !self.has_way(payload.len()) {
             return SendStage::Waiting;
         }
-        if self.corked.get() > 0 {
-            return if self.accepts(compress, kind, payload) { SendStage::Done } else { SendStage::Waiting };
-        }
         let mut frame = ShortFrame::new();
-        let taken = {
-            let mut state = self.state.borrow_mut();
-            let is_well = state.cause.is_none() && state.output == Output::Open && !state.unflushed;
-            if is_well { state.outbound.take_short(kind, payload, &mut frame) } else { None }
+        let encoded = match self.role {
+            Role::Server => frame.encode(opcode, payload),
+            Role::Client => self.state.borrow_mut_aside().outbound.encode_short(opcode, payload, &mut frame),
         };
-        let Some(len) = taken else {
+        let Some(len) = encoded else {
             return SendStage::Waiting;
         };
         let frame = frame.get(len);
         let written = self.poll_stream(|stream, cx| stream.poll_write(cx, frame));
         if !matches!(&written, Poll::Ready(Ok(count)) if *count == frame.len()) {
-            return self.short_is_stuck(frame, written);
+            return self.short_is_stuck(frame, written, me);
         }
-        let left = {
-            let mut state = self.state.borrow_mut();
-            state.outbound.short_is_written(frame.len());
-            // A socket holds nothing back.
-            state.unflushed = !self.is_bare_socket();
-            state.left()
-        };
-        if left == Left::Nothing && !self.is_bare_socket() {
+        // A socket holds nothing back.
+        if !self.is_bare_socket {
             match self.poll_stream(AsyncWrite::poll_flush) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(())) => self.state.borrow_mut().unflushed = false,
-                Poll::Ready(Err(error)) => {
-                    self.write_failed(error);
-                    return SendStage::Accepted;
-                }
+                Poll::Pending => self.state.borrow_mut().unflushed = true,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.write_failed(error),
             }
         }
-        self.wrote(Some(Slot::Sender));
-        // The stream may have queued something meanwhile.
-        if left == Left::Nothing { SendStage::Done } else { SendStage::Accepted }
+        self.wrote(Some(me));
+        // Unless something came in the way of the next: the stream may have queued it.
+        if self.state.way.get() > 0 { SendStage::Done } else { SendStage::Accepted }
+    }
+
+    /// Looks whether a message of `len` bytes may go to the stream past the outbox.
+    #[inline(never)]
+    fn has_way(&self, len: usize) -> bool {
+        if self.polling.get() || self.spill_failed.get() || self.receiver_dropped.get() {
+            return false;
+        }
+        let state = self.state.borrow();
+        let is_well = state.cause.is_none() && state.output == Output::Open && !state.unflushed;
+        let way = match Resting::terms_at_rest(&state.outbound) {
+            _ if !is_well => 0,
+            Some(sizes) => sizes.way(),
+            None => state.outbound.way(),
+        };
+        self.state.way.set(way);
+        len < usize::from(way)
     }
 
     /// The stream did not take all of a short message: the rest goes through the outbox.
     #[cold]
-    fn short_is_stuck(&self, frame: &[u8], written: Poll<io::Result<usize>>) -> SendStage {
+    fn short_is_stuck(&self, frame: &[u8], written: Poll<io::Result<usize>>, me: Slot) -> SendStage {
         let written = written.map(|result| checked_write(result?, frame.len()));
         let count = if let Poll::Ready(Ok(count)) = written { count } else { 0 };
         {
             let mut state = self.state.borrow_mut();
-            state.unflushed = !self.is_bare_socket();
+            if count == 0 && !state.outbound.is_open() {
+                // The stream has closed the connection meanwhile.
+                return SendStage::Waiting;
+            }
+            state.unflushed = !self.is_bare_socket;
             state.outbound.put_back_short(frame, count);
         }
         match written {
             Poll::Pending => return SendStage::Done,
-            Poll::Ready(Ok(_)) => self.wrote(Some(Slot::Sender)),
+            Poll::Ready(Ok(_)) => self.wrote(Some(me)),
             Poll::Ready(Err(error)) => self.write_failed(error),
         }
         SendStage::Accepted
@@ -1099,7 +1195,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 Poll::Pending => return self.park(Slot::Sender),
                 Poll::Ready(Err(error)) => self.write_failed(error),
                 Poll::Ready(Ok(_)) => {
-                    self.state.borrow_mut().unflushed |= !self.is_bare_socket();
+                    self.state.borrow_mut().unflushed |= !self.is_bare_socket;
                     self.wrote(Some(Slot::Sender));
                     // A message that lacks its end was cut by `close_now`: that is an error, found above.
                     if !self.state.borrow().outbound.is_direct() && *written == payload.len() {
@@ -1222,7 +1318,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                     }
                 }
                 // The server has gone, and we go, too. A bare socket ends by being dropped; other streams may have a last word, as TLS has.
-                Poll::Ready(Err(_)) if !self.is_bare_socket() && self.poll_shut().is_pending() => {
+                Poll::Ready(Err(_)) if !self.is_bare_socket && self.poll_shut().is_pending() => {
                     return self.park(slot);
                 }
                 Poll::Ready(Err(_)) => {}
@@ -1305,7 +1401,8 @@ impl<T> Shared<T> {
     /// The same, from the `Drop` of its future: whoever waits goes on writing it. A rest above the message limit is not kept:
     /// the frame is finished, and a Close tells the peer that the message is not, if it has begun and now lacks its end.
     pub(crate) fn abandon_direct(&self, unwritten: &[u8]) {
-        let Ok(mut state) = self.state.try_borrow_mut() else {
+        self.state.way.set(0);
+        let Ok(mut state) = self.state.state.try_borrow_mut() else {
             return self.spill_failed.set(true);
         };
         let rest = if unwritten.len() <= self.max_message { Rest::Message } else { Rest::Frame };
@@ -1391,7 +1488,7 @@ impl<T> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Connection");
         debug.field("role", &self.role);
-        if let Ok(state) = self.state.try_borrow() {
+        if let Ok(state) = self.state.state.try_borrow() {
             debug.field("queued", &state.outbound.queued()).field("cause", &state.cause);
         }
         debug.finish_non_exhaustive()

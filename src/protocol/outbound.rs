@@ -183,20 +183,21 @@ impl ShortFrame {
         Self([0; 6 + 128])
     }
 
-    /// Encodes into it, and returns the length.
+    /// Encodes a whole message or a control frame into it, as a server does, and returns the length.
     #[inline]
-    fn encode(&mut self, head: Head, payload: &[u8]) -> Option<usize> {
+    pub(crate) fn encode(&mut self, opcode: OpCode, payload: &[u8]) -> Option<usize> {
         let (header, rest) = self.0.split_first_chunk_mut::<2>()?;
-        *header = [head.first_byte(), u8::try_from(payload.len()).ok()?];
+        *header = [Head::whole(opcode).first_byte(), u8::try_from(payload.len()).ok()?];
         rest.get_mut(..payload.len())?.copy_from_slice(payload);
         payload.len().checked_add(header.len())
     }
 
     /// The same with a masking key.
-    fn encode_masked(&mut self, head: Head, payload: &[u8], key: [u8; 4]) -> Option<usize> {
+    fn encode_masked(&mut self, opcode: OpCode, payload: &[u8], key: [u8; 4]) -> Option<usize> {
         let (header, rest) = self.0.split_first_chunk_mut::<6>()?;
         let [a, b, c, d] = key;
-        *header = [head.first_byte(), MASK | u8::try_from(payload.len()).ok()?, a, b, c, d];
+        let first = Head::whole(opcode).first_byte();
+        *header = [first, MASK | u8::try_from(payload.len()).ok()?, a, b, c, d];
         rest.get_mut(..payload.len())?.copy_from_slice(payload);
         // All of it, without a look at the length: what is behind the payload is not sent.
         Mask::new(key).apply(rest);
@@ -691,10 +692,19 @@ impl Outbound {
         self.deflater.as_ref().is_some_and(|deflater| deflater.wants(len))
     }
 
-    /// Whether a message goes out in one frame of a short payload, as it is.
+    /// Messages of fewer bytes go out in one frame of a short payload, as they are.
+    #[inline]
+    fn short_below(&self) -> usize {
+        let most = MAX_CONTROL.min(self.fragment);
+        self.deflater
+            .as_ref()
+            .map_or(usize::MAX, |deflater| deflater.wants_from())
+            .min(most.saturating_add(1))
+    }
+
     #[inline]
     fn is_short(&self, payload: &[u8]) -> bool {
-        payload.len() <= MAX_CONTROL.min(self.fragment) && !self.compresses(payload.len())
+        payload.len() < self.short_below()
     }
 
     fn fragments(&mut self, kind: MessageKind, compressed: bool, payload: &[u8]) {
@@ -937,44 +947,36 @@ impl Outbound {
         })
     }
 
-    /// Encodes a short message as if it had gone through the outbox and been taken out of it, if nothing is before it. Returns the
-    /// length of the frame, which has to be [put back](Self::put_back_short).
-    #[inline(always)]
-    pub(crate) fn take_short(
+    /// Messages and control frames of fewer bytes may go past the outbox, one frame each, as they are: nothing is in it, and nothing out of it. 0 if none may.
+    pub(crate) fn way(&self) -> u8 {
+        let is_idle = self.is_empty() && self.lent == Lent::Nothing && self.is_open();
+        if is_idle { Self::way_with(self.fragment, self.deflater.as_deref()) } else { 0 }
+    }
+
+    /// The same of one that is idle.
+    pub(crate) fn way_with(fragment: usize, deflater: Option<&Deflater>) -> u8 {
+        let most = MAX_CONTROL.min(fragment).saturating_add(1);
+        let most = deflater.map_or(most, |deflater| deflater.wants_from().min(most));
+        u8::try_from(most).unwrap_or(0)
+    }
+
+    /// Encodes a client's frame that goes past the outbox, and returns the length.
+    pub(crate) fn encode_short(
         &mut self,
-        kind: MessageKind,
+        opcode: OpCode,
         payload: &[u8],
         frame: &mut ShortFrame,
     ) -> Option<usize> {
-        let is_idle = self.queued == 0
-            && self.lent == Lent::Nothing
-            && self.pong.is_none()
-            && self.direct.is_none()
-            && self.is_open();
-        if !is_idle || !self.is_short(payload) {
-            return None;
-        }
-        let head = Head::whole(kind.opcode());
-        let len = match self.keys.as_deref_mut() {
-            None => frame.encode(head, payload),
-            Some(keys) => frame.encode_masked(head, payload, keys.next_key()),
-        }?;
-        self.lent = Lent::Batch;
-        self.queued = len;
-        Some(len)
+        let key = self.keys.as_deref_mut()?.next_key();
+        frame.encode_masked(opcode, payload, key)
     }
 
-    /// Takes back what [`take_short`](Self::take_short) handed out; all of it has been written.
-    #[inline]
-    pub(crate) fn short_is_written(&mut self, len: usize) {
-        self.lent = Lent::Nothing;
-        self.queued = self.queued.saturating_sub(len);
-    }
-
-    /// Takes back what [`take_short`](Self::take_short) handed out, of which only `written` bytes have gone.
+    /// Takes back a frame that went past the outbox, of which only `written` bytes have gone: it comes before all that was queued
+    /// meanwhile.
     pub(crate) fn put_back_short(&mut self, frame: &[u8], written: usize) {
         let mut bytes = spare::take();
         bytes.extend_from_slice(frame);
+        self.queued = self.queued.saturating_add(bytes.len());
         self.put_back(Batch::of(Chunk::Frames { bytes, at: 0 }), written);
     }
 
@@ -1322,11 +1324,11 @@ mod tests {
     /// Through the outbox it would come to the same, and cost three times as much.
     #[test]
     fn a_short_frame_is_encoded_without_the_outbox() {
-        let (mut frame, head) = (ShortFrame::new(), Head::whole(OpCode::Text));
-        let len = frame.encode(head, b"Hello").unwrap();
+        let mut frame = ShortFrame::new();
+        let len = frame.encode(OpCode::Text, b"Hello").unwrap();
         assert_eq!(frame.get(len), b"\x81\x05Hello");
         // Section 5.7.
-        let len = frame.encode_masked(head, b"Hello", [0x37, 0xFA, 0x21, 0x3D]).unwrap();
+        let len = frame.encode_masked(OpCode::Text, b"Hello", [0x37, 0xFA, 0x21, 0x3D]).unwrap();
         assert_eq!(frame.get(len), b"\x81\x85\x37\xFA\x21\x3D\x7F\x9F\x4D\x51\x58");
         assert!(Outbound::server().is_short(&[0; 125]) && !Outbound::server().is_short(&[0; 126]));
     }
@@ -1335,12 +1337,9 @@ mod tests {
     #[test]
     fn the_usual_cases_have_ways_of_their_own_and_only_when_nothing_is_out() {
         let mut outbound = Outbound::server();
-        let mut frame = ShortFrame::new();
-        assert_eq!(outbound.take_short(MessageKind::Text, b"Hello", &mut frame), Some(7));
-        assert_eq!(outbound.take_short(MessageKind::Text, b"again", &mut frame), None);
+        assert_eq!(outbound.way(), 126);
         outbound.push(MessageKind::Text, b"Hello");
-        assert_eq!(outbound.take_frames(), None);
-        outbound.short_is_written(7);
+        assert_eq!(outbound.way(), 0);
         let frames = outbound.take_frames().unwrap();
         assert_eq!(frames, b"\x81\x05Hello");
         outbound.push(MessageKind::Text, b"again");

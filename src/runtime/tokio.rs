@@ -3,7 +3,7 @@
 //! tokio-util has an adapter too, but that one knows no vectored writes, and a large message would cost two system calls a
 //! fragment.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -279,19 +279,6 @@ fn socket_of<T: 'static>() -> Option<Socket<TokioStream<T>>> {
         #[cfg(unix)]
         TypeId::of::<tokio::net::UnixStream>(),
     ];
-    let socket = Socket { poll_readable: Some(poll_readable), ..Socket::BARE };
-    sockets.contains(&TypeId::of::<T>()).then_some(socket)
-}
-
-/// Waits for a socket, without a buffer to read to.
-fn poll_readable<T: 'static>(stream: &TokioStream<T>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-    let stream: &dyn Any = &stream.inner;
-    if let Some(tcp) = stream.downcast_ref::<tokio::net::TcpStream>() {
-        return tcp.poll_read_ready(cx);
-    }
-    #[cfg(unix)]
-    if let Some(unix) = stream.downcast_ref::<tokio::net::UnixStream>() {
-        return unix.poll_read_ready(cx);
-    }
-    Poll::Ready(Ok(()))
+    // tokio knows of a socket that it has nothing, and need not be asked before each read.
+    sockets.contains(&TypeId::of::<T>()).then_some(Socket::BARE)
 }

@@ -51,7 +51,12 @@ impl Deflater {
     /// Whether a message of `len` bytes is worth the trouble. An empty one never is: a compressor that has just been flushed makes
     /// nothing of it.
     pub(crate) const fn wants(&self, len: usize) -> bool {
-        len > 0 && len >= self.threshold
+        len >= self.wants_from()
+    }
+
+    /// The shortest that it [`wants`](Self::wants).
+    pub(crate) const fn wants_from(&self) -> usize {
+        if self.threshold == 0 { 1 } else { self.threshold }
     }
 
     /// The compressed form of a message that it [`wants`](Self::wants), in a spare buffer; `None` where that is not shorter.
