@@ -48,9 +48,9 @@ parsers="protocol::inbound::Inbound::step
 protocol::inbound::Inbound::receive
 protocol::inbound::Inbound::receive_into
 protocol::inbound::Inbound::whole_message
+protocol::inbound::Inbound::unmask_control
 protocol::close::CloseFrame::decode
 protocol::mask::Mask::apply_in_blocks
-protocol::mask::Mask::apply_in_words
 protocol::mask::Mask::copy
 protocol::utf8::Utf8Validator::push
 handshake::extensions::Terms::read

@@ -4,21 +4,46 @@
 //! has not. Whoever queues is being polled at this moment, and will come to the end of that, whatever other tasks do: no member depends on
 //! another. A turn is bounded all the same: past its budget those that are left are woken after all. So are they if something panics.
 //!
+//! What all are to hear is there once: frames that are queued in a turn go into a log, and a member that has nothing else to write only
+//! notes from where to where it hears it ([`Span`]). Whatever else looks at its state before the turn ends puts that into its outbox.
+//!
 //! Tried and dropped: each cork scope as a batch. In a chat where many speak, what they said until a member's own task came up left in one
 //! write; written at the end of each speaker's turn, a delivered message cost six times as much (`benches/run.sh claim`).
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
+#[cfg(feature = "tokio")]
+use std::task::Waker;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::protocol::Outbound;
 
 /// Connections that the end of one turn writes to, and bytes of them after which it writes no more.
 const BUDGET: (usize, usize) = (1024, 1 << 20);
+/// Bytes that a log holds. What comes after goes into each outbox.
+const LOG: usize = 256 << 10;
+/// Bytes of room that a log keeps for the next turn.
+const KEPT: usize = 64 << 10;
+/// Bytes of the longest frame that goes into the log. A longer one is shared as it is.
+const LONGEST: usize = 16 << 10;
+/// What a member hears and does not write in the turn is copied, up to so many bytes.
+const COPY: usize = 4096;
 
 /// A connection in a batch.
 pub(crate) trait Member {
     /// Whether it is in one.
     fn is_batched(&self) -> &Cell<bool>;
+
+    /// What it hears of the log.
+    fn heard(&self) -> &Cell<Span>;
+
+    /// Puts what it hears of the log into its outbox.
+    fn keep_heard(&self);
 
     /// Writes what was queued, as far as the stream takes it; tells how many bytes it took.
     fn write_queued(&self) -> usize;
@@ -35,10 +60,87 @@ struct Batch {
     /// How many pieces of work are being polled, one inside the other.
     depth: Cell<u32>,
     members: Cell<Members>,
+    /// Borrowed while a turn writes, so that nobody changes it then.
+    log: RefCell<Log>,
 }
 
 thread_local! {
     static BATCH: Batch = Batch::default();
+}
+
+/// The frames of a turn, one behind the other.
+#[derive(Default)]
+struct Log {
+    bytes: Vec<u8>,
+    /// The one that came last, and where it lies.
+    last: Option<(Rc<[u8]>, Span)>,
+    /// All of it, for those who do not write in the turn.
+    shared: OnceCell<Rc<[u8]>>,
+}
+
+impl Log {
+    /// Where `frame` lies, if it is the last or there is room for it.
+    fn place(&mut self, frame: &Rc<[u8]>) -> Option<Span> {
+        if let Some((last, span)) = &self.last
+            && Rc::ptr_eq(last, frame)
+        {
+            return Some(*span);
+        }
+        let start = self.bytes.len();
+        let end = start.checked_add(frame.len()).filter(|end| frame.len() <= LONGEST && *end <= LOG)?;
+        self.shared.take();
+        self.bytes.extend_from_slice(frame);
+        let span = Span { start, end };
+        self.last = Some((Rc::clone(frame), span));
+        Some(span)
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+        self.last = None;
+        self.shared.take();
+    }
+
+    /// Queues a stretch of it. A long one stays where it is, if that does not keep much else there.
+    fn queue(&self, span: Span, outbound: &mut Outbound) {
+        if span.len() > COPY && span.len() >= self.bytes.len() / 2 {
+            let all = self.shared.get_or_init(|| Rc::from(&*self.bytes));
+            outbound.push_shared(Rc::clone(all), span.start, span.end);
+        } else {
+            outbound.push_encoded(self.get(span));
+        }
+    }
+
+    fn get(&self, span: Span) -> &[u8] {
+        self.bytes.get(span.start..span.end).unwrap_or_default()
+    }
+}
+
+/// A stretch of the log; empty if it ends where that begins.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    pub(crate) const fn len(self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.end == 0
+    }
+
+    /// With the one behind it.
+    fn joined(self, next: Self) -> Option<Self> {
+        match self {
+            none if none.is_empty() => Some(next),
+            _ if self.end == next.start => Some(Self { end: next.end, ..self }),
+            _ => None,
+        }
+    }
 }
 
 /// Runs `work` so that what it queues with [`QueueHandle::queue`](crate::QueueHandle::queue) leaves when it next waits, or ends: for whoever has
@@ -85,31 +187,89 @@ thread_local! {
 /// # Ok::<(), QueueError>(())
 /// ```
 pub fn batch<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    let mut work = Box::pin(work);
-    poll_fn(move |cx| {
+    Batched { work }
+}
+
+pin_project! {
+    /// The future of [`batch`].
+    struct Batched<F> {
+        #[pin]
+        work: F,
+    }
+}
+
+impl<F: Future> Future for Batched<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let _turn = Turn::begin();
-        work.as_mut().poll(cx)
-    })
+        self.project().work.poll(cx)
+    }
+}
+
+/// Lets `member`, which has nothing else to write, hear `frame` at the end of this turn, if there is one, and the frame comes right behind
+/// what it hears already. Tells whether it will.
+pub(crate) fn hear<M: Member + 'static>(member: &Rc<M>, frame: &Rc<[u8]>) -> bool {
+    let heard = with_open(|batch| {
+        let span = batch.log.try_borrow_mut().ok()?.place(frame)?;
+        let heard = member.heard().get().joined(span)?;
+        batch.add(member);
+        member.heard().set(heard);
+        Some(())
+    });
+    heard.flatten().is_some()
+}
+
+/// Calls `work` with what was heard.
+pub(crate) fn with_heard(span: Span, work: impl FnOnce(&[u8])) {
+    with_log(|log| work(log.get(span)));
+}
+
+/// Queues what was heard.
+pub(crate) fn queue_heard(span: Span, outbound: &mut Outbound) {
+    with_log(|log| log.queue(span, outbound));
+}
+
+fn with_log(work: impl FnOnce(&Log)) {
+    // It is changed with nothing else called.
+    let _ended = BATCH.try_with(|batch| batch.log.try_borrow().map(|log| work(&log)));
 }
 
 /// Sees to it that what was queued on `member` is written at the end of this turn; tells whether there is one.
 pub(crate) fn add<M: Member + 'static>(member: &Rc<M>) -> bool {
-    if member.is_batched().get() {
-        return true;
-    }
+    member.is_batched().get() || with_open(|batch| batch.add(member)).is_some()
+}
+
+/// Calls `work` with the batch, if one is open.
+fn with_open<R>(work: impl FnOnce(&Batch) -> R) -> Option<R> {
     // At the end of a thread, when its locals are gone, a connection may still be used.
-    let added = BATCH.try_with(|batch| {
-        let is_open = batch.depth.get() > 0;
-        if is_open {
-            member.is_batched().set(true);
-            let member: Weak<M> = Rc::downgrade(member);
-            let mut members = batch.members.take();
-            members.push_back(member);
-            batch.members.set(members);
+    BATCH.try_with(|batch| (batch.depth.get() > 0).then(|| work(batch))).ok().flatten()
+}
+
+impl Batch {
+    fn add<M: Member + 'static>(&self, member: &Rc<M>) {
+        if member.is_batched().replace(true) {
+            return;
         }
-        is_open
-    });
-    added.unwrap_or(false)
+        let member: Weak<M> = Rc::downgrade(member);
+        let mut members = self.members.take();
+        members.push_back(member);
+        self.members.set(members);
+    }
+
+    /// Ends a turn.
+    fn write(&self) {
+        // Whatever a stream does that is written to, it says nothing here.
+        let log: Option<Ref<'_, Log>> = self.log.try_borrow().ok();
+        let mut unwritten = Unwritten(self.members.take());
+        if !unwritten.0.is_empty() && !std::thread::panicking() {
+            unconstrained(|| unwritten.write());
+        }
+        drop((unwritten, log));
+        if let Ok(mut log) = self.log.try_borrow_mut() {
+            log.clear();
+        }
+    }
 }
 
 /// One poll of a piece of work. Ends by writing what was queued, unless it is inside another.
@@ -124,14 +284,12 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let members = BATCH.try_with(|batch| {
+        let _ended = BATCH.try_with(|batch| {
             batch.depth.update(|depth| depth.saturating_sub(1));
-            if batch.depth.get() == 0 { batch.members.take() } else { Members::new() }
+            if batch.depth.get() == 0 {
+                batch.write();
+            }
         });
-        let mut unwritten = Unwritten(members.unwrap_or_default());
-        if !std::thread::panicking() {
-            unconstrained(|| unwritten.write());
-        }
     }
 }
 
@@ -139,7 +297,7 @@ impl Drop for Turn {
 #[cfg(feature = "tokio")]
 fn unconstrained(work: impl FnOnce()) {
     let work = tokio::task::unconstrained(async { work() });
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     let _ready = std::pin::pin!(work).poll(&mut cx);
 }
 
@@ -156,7 +314,7 @@ impl Unwritten {
         let (mut members, mut bytes) = BUDGET;
         while let Some(member) = self.next() {
             let is_spent = members == 0 || bytes == 0;
-            if is_spent && member.wake_one() {
+            if is_spent && wake(&*member) {
                 continue;
             }
             let _panic = WakesOnPanic(&*member);
@@ -173,10 +331,16 @@ impl Unwritten {
     }
 }
 
+/// Wakes somebody who waits, to write what was queued; tells whether anybody does.
+fn wake(member: &dyn Member) -> bool {
+    member.keep_heard();
+    member.wake_one()
+}
+
 impl Drop for Unwritten {
     fn drop(&mut self) {
         while let Some(member) = self.next() {
-            member.wake_one();
+            wake(&*member);
         }
         if self.0.capacity() > 0 {
             // Kept for the next turn.

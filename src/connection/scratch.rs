@@ -134,7 +134,7 @@ impl ReadBuffer {
     /// A whole buffer of the thread's to read into, once nothing is unread; zeroed, or with what this connection had in it before.
     #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {
-        if self.bytes.len() != ReadBuffer::SIZE {
+        if self.bytes.len() != Self::SIZE {
             self.release();
             self.bytes = borrow();
         }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::batch::{self, Member};
+use super::batch::{self, Member, Span};
 use super::error::plain;
 use super::hub::{Hub, Slot, Slots};
 use super::keys::OsSeededKeys;
@@ -147,22 +147,48 @@ struct StateCell {
     /// Messages of fewer bytes go to the stream past the outbox, for nothing is in their way. Who may change that takes it back, to 0,
     /// and whoever sends next looks again.
     way: Cell<u8>,
+    /// What is to be written at the end of a turn of a batch, and lies in its log: nothing else is queued then. Who looks at the state
+    /// finds it in the outbox.
+    heard: Cell<Span>,
 }
 
 impl StateCell {
-    const fn new(state: State) -> Self {
-        Self { state: RefCell::new(state), way: Cell::new(0) }
+    fn new(state: State) -> Self {
+        Self { state: RefCell::new(state), way: Cell::new(0), heard: Cell::default() }
     }
 
     #[inline]
     fn borrow(&self) -> Ref<'_, State> {
+        self.keep_heard();
         self.state.borrow()
     }
 
     #[inline]
     fn borrow_mut(&self) -> RefMut<'_, State> {
+        self.keep_heard();
         self.way.set(0);
         self.state.borrow_mut()
+    }
+
+    #[inline]
+    fn keep_heard(&self) {
+        if !self.heard.get().is_empty() {
+            self.put_heard();
+        }
+    }
+
+    #[cold]
+    fn put_heard(&self) {
+        self.way.set(0);
+        batch::queue_heard(self.heard.take(), &mut self.state.borrow_mut().outbound);
+    }
+
+    /// Whether one more frame of the log can be heard: nothing is queued, nothing needs to be compressed or masked, and there is room.
+    fn hears(&self) -> bool {
+        let heard = self.heard.get();
+        let state = self.state.borrow();
+        Resting::terms_at_rest(&state.outbound)
+            .is_some_and(|sizes| sizes.deflater.is_none() && (heard.is_empty() || heard.len() < sizes.mark))
     }
 
     /// For a change that puts nothing in the way of a message.
@@ -887,6 +913,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     where
         T: 'static,
     {
+        let is_quiet = self.corked.get() == 0 && (self.is_quiet() || self.has_way(0));
+        if is_quiet && self.state.hears() && batch::hear(&self, frame.shared()) {
+            return Ok(());
+        }
         if self.is_batched.get() && !self.state.borrow().outbound.has_room() {
             // Its socket has not been asked yet.
             self.write_queued();
@@ -986,7 +1016,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// Writes a short frame past the outbox, if nothing is in its way. Returns how far that went.
     #[inline]
     fn write_past(&self, opcode: OpCode, payload: &[u8], me: Slot) -> SendStage {
-        if payload.len() >= usize::from(self.state.way.get()) && !self.has_way(payload.len()) {
+        let is_next = self.state.heard.get().is_empty() && payload.len() < usize::from(self.state.way.get());
+        if !is_next && !self.has_way(payload.len()) {
             return SendStage::Waiting;
         }
         let mut frame = ShortFrame::new();
@@ -997,10 +1028,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let Some(len) = encoded else {
             return SendStage::Waiting;
         };
-        let frame = frame.get(len);
-        let written = self.poll_stream(|stream, cx| stream.poll_write(cx, frame));
-        if !matches!(&written, Poll::Ready(Ok(count)) if *count == frame.len()) {
-            return self.short_is_stuck(frame, written, me);
+        self.write_encoded(frame.get(len), Some(me))
+    }
+
+    /// Writes what is encoded already past the outbox, in whose way nothing is.
+    #[inline]
+    fn write_encoded(&self, frames: &[u8], me: Option<Slot>) -> SendStage {
+        let written = self.poll_stream(|stream, cx| stream.poll_write(cx, frames));
+        if !matches!(&written, Poll::Ready(Ok(count)) if *count == frames.len()) {
+            return self.is_stuck(frames, written, me);
         }
         // A socket holds nothing back.
         if !self.is_bare_socket {
@@ -1010,7 +1046,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 Poll::Ready(Err(error)) => self.write_failed(error),
             }
         }
-        self.wrote(Some(me));
+        self.wrote(me);
         // Unless something came in the way of the next: the stream may have queued it.
         if self.state.way.get() > 0 { SendStage::Done } else { SendStage::Accepted }
     }
@@ -1032,10 +1068,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         len < usize::from(way)
     }
 
-    /// The stream did not take all of a short message: the rest goes through the outbox.
+    /// The stream did not take all of what went past the outbox: the rest goes through it.
     #[cold]
-    fn short_is_stuck(&self, frame: &[u8], written: Poll<io::Result<usize>>, me: Slot) -> SendStage {
-        let written = written.map(|result| checked_write(result?, frame.len()));
+    fn is_stuck(&self, frames: &[u8], written: Poll<io::Result<usize>>, me: Option<Slot>) -> SendStage {
+        let written = written.map(|result| checked_write(result?, frames.len()));
         let count = if let Poll::Ready(Ok(count)) = written { count } else { 0 };
         {
             let mut state = self.state.borrow_mut();
@@ -1044,11 +1080,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 return SendStage::Waiting;
             }
             state.unflushed = !self.is_bare_socket;
-            state.outbound.put_back_short(frame, count);
+            state.outbound.put_back_encoded(frames, count);
         }
         match written {
             Poll::Pending => return SendStage::Done,
-            Poll::Ready(Ok(_)) => self.wrote(Some(me)),
+            Poll::Ready(Ok(_)) => self.wrote(me),
             Poll::Ready(Err(error)) => self.write_failed(error),
         }
         SendStage::Accepted
@@ -1377,7 +1413,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Member for Shared<T> {
         &self.is_batched
     }
 
+    fn heard(&self) -> &Cell<Span> {
+        &self.state.heard
+    }
+
+    fn keep_heard(&self) {
+        self.state.keep_heard();
+    }
+
     fn write_queued(&self) -> usize {
+        let heard = self.state.heard.take();
+        if !heard.is_empty() {
+            batch::with_heard(heard, |frames| _ = self.write_encoded(frames, None));
+            return heard.len();
+        }
         let before = self.queued();
         if self.wants_drive() {
             self.drive(None);
@@ -1402,6 +1451,7 @@ impl<T> Shared<T> {
     /// the frame is finished, and a Close tells the peer that the message is not, if it has begun and now lacks its end.
     pub(crate) fn abandon_direct(&self, unwritten: &[u8]) {
         self.state.way.set(0);
+        self.state.keep_heard();
         let Ok(mut state) = self.state.state.try_borrow_mut() else {
             return self.spill_failed.set(true);
         };

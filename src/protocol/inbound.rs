@@ -486,7 +486,6 @@ impl Inbound {
     }
 
     /// The Ping or Pong that is next, if all of it is here: the same.
-    #[inline]
     pub(crate) fn unmask_control(&mut self, input: &mut [u8]) -> Option<(Event, usize, usize)> {
         let [first, second, rest @ ..] = input else { return None };
         // FIN, no reserved bit, and the opcode.

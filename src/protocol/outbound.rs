@@ -117,6 +117,11 @@ impl EncodedFrame {
         &self.bytes
     }
 
+    /// What [`as_bytes`](Self::as_bytes) returns, as it is shared.
+    pub(crate) const fn shared(&self) -> &Rc<[u8]> {
+        &self.bytes
+    }
+
     /// The message's data.
     ///
     /// # Examples
@@ -287,8 +292,8 @@ enum Closing {
 enum Chunk {
     /// Begins with a frame; the first `at` bytes have been written.
     Frames { bytes: Vec<u8>, at: usize },
-    /// One frame, shared with other connections; the first `at` bytes have been written.
-    Shared { bytes: Rc<[u8]>, at: usize },
+    /// Frames that are shared with other connections, from `start` to `end`; the first `at` bytes of them have been written.
+    Shared { bytes: Rc<[u8]>, start: usize, end: usize, at: usize },
     /// The rest of a frame that was being written from elsewhere; the first `at` bytes of it have been written.
     Rest { bytes: Vec<u8>, at: usize },
     /// The Pong of the slot; goes back there if none of it could be written, else the next Ping's would be a second one.
@@ -301,7 +306,7 @@ impl Chunk {
             Self::Frames { bytes, at } | Self::Rest { bytes, at } | Self::Pong { bytes, at } => {
                 bytes.get(*at..)
             }
-            Self::Shared { bytes, at } => bytes.get(*at..),
+            Self::Shared { bytes, start, end, at } => bytes.get(start.saturating_add(*at)..*end),
         }
         .unwrap_or_default()
     }
@@ -331,20 +336,27 @@ impl Chunk {
     fn cut(&mut self) {
         match self {
             // What has begun goes on to its end.
-            Self::Rest { .. } | Self::Pong { .. } | Self::Shared { .. } => {}
-            Self::Frames { bytes, at } => {
-                let mut end = 0_usize;
-                while end < *at {
-                    let Some(Ok(Some((header, len)))) = bytes.get(end..).map(FrameHeader::decode) else {
-                        break;
-                    };
-                    let payload_len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
-                    end = end.saturating_add(len).saturating_add(payload_len);
-                }
-                bytes.truncate(end);
+            Self::Rest { .. } | Self::Pong { .. } => {}
+            Self::Frames { bytes, at } => bytes.truncate(frame_end(bytes, *at)),
+            Self::Shared { bytes, start, end, at } => {
+                let frames = bytes.get(*start..*end).unwrap_or_default();
+                *end = start.saturating_add(frame_end(frames, *at));
             }
         }
     }
+}
+
+/// Where the frame ends that `at` is in, or right behind.
+fn frame_end(frames: &[u8], at: usize) -> usize {
+    let mut end = 0_usize;
+    while end < at {
+        let Some(Ok(Some((header, len)))) = frames.get(end..).map(FrameHeader::decode) else {
+            break;
+        };
+        let payload_len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+        end = end.saturating_add(len).saturating_add(payload_len);
+    }
+    end
 }
 
 /// Bytes to be written next, taken out of an [`Outbound`] so that nothing is borrowed meanwhile. It has to be given
@@ -741,14 +753,24 @@ impl Outbound {
             let head = Head { rsv1: packed.is_some(), ..Head::whole(frame.kind.opcode()) };
             self.append(head, payload_of(bytes));
         } else if bytes.len() <= COPY {
-            self.fill_tail();
-            self.tail.extend_from_slice(bytes);
-            self.queued = self.queued.saturating_add(bytes.len());
+            self.push_encoded(bytes);
         } else {
-            self.seal();
-            self.ready.push_back(Chunk::Shared { bytes: Rc::clone(bytes), at: 0 });
-            self.queued = self.queued.saturating_add(bytes.len());
+            self.push_shared(Rc::clone(bytes), 0, bytes.len());
         }
+    }
+
+    /// Queues whole frames of a server, from `start` to `end`, where they lie.
+    pub(crate) fn push_shared(&mut self, bytes: Rc<[u8]>, start: usize, end: usize) {
+        self.seal();
+        self.queued = self.queued.saturating_add(end.saturating_sub(start));
+        self.ready.push_back(Chunk::Shared { bytes, start, end, at: 0 });
+    }
+
+    /// Queues whole frames of a server.
+    pub(crate) fn push_encoded(&mut self, frames: &[u8]) {
+        self.fill_tail();
+        self.tail.extend_from_slice(frames);
+        self.queued = self.queued.saturating_add(frames.len());
     }
 
     /// Queues a Ping; of its payload, the first 125 bytes. Does nothing after [`close`](Self::close).
@@ -971,11 +993,11 @@ impl Outbound {
         frame.encode_masked(opcode, payload, key)
     }
 
-    /// Takes back a frame that went past the outbox, of which only `written` bytes have gone: it comes before all that was queued
+    /// Takes back frames that went past the outbox, of which only `written` bytes have gone: they come before all that was queued
     /// meanwhile.
-    pub(crate) fn put_back_short(&mut self, frame: &[u8], written: usize) {
+    pub(crate) fn put_back_encoded(&mut self, frames: &[u8], written: usize) {
         let mut bytes = spare::take();
-        bytes.extend_from_slice(frame);
+        bytes.extend_from_slice(frames);
         self.queued = self.queued.saturating_add(bytes.len());
         self.put_back(Batch::of(Chunk::Frames { bytes, at: 0 }), written);
     }
@@ -1272,7 +1294,10 @@ impl Outbound {
         self.seal();
         let frames = self.ready.drain(..).map(|chunk| match chunk {
             Chunk::Frames { bytes, at } => UnsentFrames { bytes, at, is_rest: false },
-            Chunk::Shared { bytes, at } => UnsentFrames { bytes: bytes.to_vec(), at, is_rest: false },
+            Chunk::Shared { bytes, start, end, at } => {
+                let bytes = bytes.get(start..end).unwrap_or_default().to_vec();
+                UnsentFrames { bytes, at, is_rest: false }
+            }
             Chunk::Rest { bytes, at } | Chunk::Pong { bytes, at } => {
                 UnsentFrames { bytes, at, is_rest: true }
             }
@@ -1370,6 +1395,32 @@ mod tests {
             outbound.put_back(batch, written);
         }
         wire
+    }
+
+    #[test]
+    fn a_message_may_go_past_only_if_it_is_short_and_goes_as_it_is() {
+        assert_eq!(Outbound::server().way(), 126);
+        assert_eq!(Outbound::server().with_sizes(3, 10).way(), 4);
+        #[cfg(feature = "deflate")]
+        for (threshold, way) in [(0, 1), (20, 20), (1000, 126)] {
+            let agreed = Deflate::new().threshold(threshold);
+            assert_eq!(Outbound::server().agree(Some(&agreed)).way(), way);
+        }
+    }
+
+    #[test]
+    fn of_frames_that_are_shared_the_one_that_has_begun_is_finished_and_no_other() {
+        let frames: Rc<[u8]> = b"before\x81\x03one\x81\x03two\x81\x05threebehind".as_slice().into();
+        for (written, expected) in [(0, &b""[..]), (5, b""), (6, b"\x03two"), (9, b"o"), (10, b"")] {
+            let mut outbound = Outbound::server();
+            outbound.push_shared(Rc::clone(&frames), 6, 23);
+            assert_eq!(outbound.queued(), 17);
+            let batch = outbound.take().unwrap();
+            assert_eq!(batch.first(), b"\x81\x03one\x81\x03two\x81\x05three");
+            outbound.put_back(batch, written);
+            outbound.close_now(None);
+            assert_eq!(wire(&mut outbound), [expected, b"\x88\x00"].concat(), "after {written}");
+        }
     }
 
     #[test]
