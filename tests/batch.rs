@@ -509,3 +509,23 @@ fn who_does_not_write_in_the_turn_shares_what_all_were_told() {
     assert!(woken > 150, "{woken} are left when the turn has written a mebibyte");
     assert!(held < 100_000, "{held} bytes for what would be {woken} times 30 KB");
 }
+
+#[test]
+fn a_member_closed_now_in_the_middle_of_what_all_were_told_finishes_one_frame() {
+    let mut seats: Vec<_> = (0..200).map(|_| Seat::new()).collect();
+    let frames = [1, 2, 3, 4, 5, 6, 7, 8].map(|number| EncodedFrame::binary(&[number; 1000]));
+    ready(Hand::new().once(batch(async {
+        for frame in &frames {
+            seats.iter().for_each(|seat| seat.handle.queue(frame).unwrap());
+        }
+    })));
+    let last = seats.last_mut().unwrap();
+    assert_eq!((last.handle.queued_bytes(), last.written()), (8 * 1004, (0, Vec::new())));
+    last.script.give_room(1500);
+    assert!(last.turn());
+    last.handle.close_now(CloseCode::TRY_AGAIN_LATER, "").unwrap();
+    last.script.give_room(usize::MAX);
+    last.turn();
+    let expected = [frames[0].as_bytes(), frames[1].as_bytes(), b"\x88\x02\x03\xF5"].concat();
+    assert!(last.script.take_written() == expected);
+}
