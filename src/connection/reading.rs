@@ -129,6 +129,11 @@ impl Reading {
         self.keepalive.as_deref().and_then(Keepalive::latency)
     }
 
+    /// The stream has been asked whether there may be something to read: there may.
+    pub(crate) const fn may_read(&mut self) {
+        self.flow = Flow::Unknown;
+    }
+
     /// The payload of the last event.
     pub(crate) fn payload(&self) -> &[u8] {
         payload(&self.input, &self.inbound)
@@ -183,39 +188,8 @@ impl Reading {
         cx: &mut Context<'_>,
         mut data: Option<&mut Vec<u8>>,
     ) -> Poll<Result<Event, Error>> {
-        let parsed =
+        let mut parsed =
             if self.is_dry() { Parsed::NeedMore } else { self.parse(shared, slot, data.as_deref_mut()) };
-        self.poll_parsed(shared, slot, cx, data, parsed)
-    }
-
-    /// The same for a side that was at rest, with what [`poll_at_rest`](Shared::poll_at_rest) read for it.
-    #[inline(never)]
-    pub(crate) fn poll_from_rest<T: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        shared: &Shared<T>,
-        slot: Slot,
-        cx: &mut Context<'_>,
-        mut data: Option<&mut Vec<u8>>,
-        (read, input): (Result<usize, ReadEnd>, ReadBuffer),
-    ) -> Poll<Result<Event, Error>> {
-        self.input = input;
-        self.flow = Flow::after(&Poll::Ready(read), ReadBuffer::SIZE);
-        match self.heed(shared, slot, read, Place::Scratch, data.as_deref_mut()) {
-            Ok(parsed) => self.poll_parsed(shared, slot, cx, data, parsed),
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-
-    /// Goes on from what a stretch of input came to.
-    #[inline]
-    fn poll_parsed<T: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        shared: &Shared<T>,
-        slot: Slot,
-        cx: &mut Context<'_>,
-        mut data: Option<&mut Vec<u8>>,
-        mut parsed: Parsed,
-    ) -> Poll<Result<Event, Error>> {
         loop {
             match parsed {
                 Parsed::Event(event) => {
@@ -239,42 +213,28 @@ impl Reading {
             }
             shared.register(slot, cx);
             let (read, place) = self.poll_read(shared);
-            let Poll::Ready(read) = read else { return self.wait(shared, slot, cx) };
-            parsed = match self.heed(shared, slot, read, place, data.as_deref_mut()) {
-                Ok(parsed) => parsed,
-                Err(error) => return Poll::Ready(Err(error)),
-            };
-        }
-    }
-
-    /// Takes from what was read what there is to be taken.
-    fn heed<T: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        shared: &Shared<T>,
-        slot: Slot,
-        read: Result<usize, ReadEnd>,
-        place: Place,
-        data: Option<&mut Vec<u8>>,
-    ) -> Result<Parsed, Error> {
-        let count = match read {
-            Ok(count) => count,
-            Err(end) => {
-                self.input.release();
-                if end == ReadEnd::OfStream {
-                    shared.stream_ended(!self.inbound.is_between_messages(), slot);
+            parsed = match read {
+                Poll::Ready(Ok(count)) => {
+                    if let Some(keepalive) = &mut self.keepalive {
+                        keepalive.heard(shared.timer().now());
+                    }
+                    let parsed = self.parse(shared, slot, data.as_deref_mut());
+                    self.input.settle();
+                    if place == Place::Message {
+                        self.budget.spend(count / LONG_READ_SHARE);
+                    }
+                    parsed
                 }
-                return Err(shared.read_error().unwrap_or(Error::Closing));
+                Poll::Ready(Err(end)) => {
+                    self.input.release();
+                    if end == ReadEnd::OfStream {
+                        shared.stream_ended(!self.inbound.is_between_messages(), slot);
+                    }
+                    return Poll::Ready(Err(shared.read_error().unwrap_or(Error::Closing)));
+                }
+                Poll::Pending => return self.wait(shared, slot, cx),
             }
-        };
-        if let Some(keepalive) = &mut self.keepalive {
-            keepalive.heard(shared.timer().now());
         }
-        let parsed = self.parse(shared, slot, data);
-        self.input.settle();
-        if place == Place::Message {
-            self.budget.spend(count / LONG_READ_SHARE);
-        }
-        Ok(parsed)
     }
 
     /// Reads into the thread's buffer; or, if more of a long payload is known to be there, straight to where that stays.

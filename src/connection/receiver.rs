@@ -14,7 +14,6 @@ use super::close::{CloseFuture, Half, Request};
 use super::hub::Slot;
 use super::reading::{self, Reading};
 use super::rest::Resting;
-use super::scratch::ReadBuffer;
 use super::shared::Shared;
 use super::{Error, Incoming, Message};
 use crate::protocol::{CloseCode, CloseFrame, Event, MessageKind, Role};
@@ -315,13 +314,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     ) -> Poll<Result<MessageKind, Error>> {
         let mut event = if self.shared.only_reads() {
             self.shared.unpark(Slot::Receiver);
-            if Resting::is_at_rest(&self.reading) {
-                self.poll_from_rest(cx, Some(data))
-            } else if let Some(kind) = self.reading.next_message_into(data) {
+            ready!(self.poll_at_rest(cx));
+            if let Some(kind) = self.reading.next_message_into(data) {
                 return Poll::Ready(Ok(kind));
-            } else {
-                self.reading.poll_on(&self.shared, Slot::Receiver, cx, Some(data))
             }
+            self.reading.poll_on(&self.shared, Slot::Receiver, cx, Some(data))
         } else {
             self.reading.poll_event(&self.shared, Slot::Receiver, cx, Some(data))
         };
@@ -371,9 +368,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
             return self.reading.poll_event(&self.shared, Slot::Receiver, cx, None);
         }
         self.shared.unpark(Slot::Receiver);
-        if Resting::is_at_rest(&self.reading) {
-            return self.poll_from_rest(cx, None);
-        }
+        ready!(self.poll_at_rest(cx));
         let reading: &mut Reading = &mut self.reading;
         match reading.next_message() {
             Some(kind) => Poll::Ready(Ok(Event::Message(kind))),
@@ -381,15 +376,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
         }
     }
 
-    /// The next event for a side that is at rest.
-    fn poll_from_rest(
-        &mut self,
-        cx: &mut Context<'_>,
-        data: Option<&mut Vec<u8>>,
-    ) -> Poll<Result<Event, Error>> {
-        let mut input = ReadBuffer::default();
-        let read = ready!(self.shared.poll_at_rest(Slot::Receiver, cx, &mut input));
-        self.reading.poll_from_rest(&self.shared, Slot::Receiver, cx, data, (read, input))
+    /// If the reading side is at rest, waits on without it, if that can be.
+    #[inline]
+    fn poll_at_rest(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if Resting::is_at_rest(&self.reading) {
+            ready!(self.shared.poll_at_rest(Slot::Receiver, cx));
+            self.reading.may_read();
+        }
+        Poll::Ready(())
     }
 
     /// An event as the user sees it.

@@ -87,7 +87,7 @@ pub(crate) struct ReadBuffer {
 
 impl ReadBuffer {
     /// Bytes one poll can read.
-    pub(crate) const SIZE: usize = 64 << 10;
+    const SIZE: usize = 64 << 10;
 
     /// One in which `unread` is unread.
     pub(crate) const fn of(unread: Vec<u8>) -> Self {

@@ -179,14 +179,16 @@ impl StateCell {
 
     #[cold]
     fn put_heard(&self) {
-        self.way.set(0);
-        batch::queue_heard(self.heard.take(), &mut self.state.borrow_mut().outbound);
+        if let Ok(mut state) = self.state.try_borrow_mut() {
+            self.way.set(0);
+            batch::queue_heard(self.heard.take(), &mut state.outbound);
+        }
     }
 
     /// Whether one more frame of the log can be heard: nothing is queued, nothing needs to be compressed or masked, and there is room.
     fn hears(&self) -> bool {
         let heard = self.heard.get();
-        let state = self.state.borrow();
+        let Ok(state) = self.state.try_borrow() else { return false };
         Resting::terms_at_rest(&state.outbound)
             .is_some_and(|sizes| sizes.deflater.is_none() && (heard.is_empty() || heard.len() < sizes.mark))
     }
@@ -748,30 +750,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         Poll::Ready(result.map_err(|error| self.read_failed(&error)))
     }
 
-    /// Waits on for bytes, for a receiver whose reading side is at rest, and reads them to `input`: a reading side is there again only when
-    /// there are some. One of a thousand that were told something has been woken to write it, or not even that.
-    pub(crate) fn poll_at_rest(
-        &self,
-        slot: Slot,
-        cx: &Context<'_>,
-        input: &mut ReadBuffer,
-    ) -> Poll<Result<usize, ReadEnd>> {
+    /// Waits on for bytes, for a receiver whose reading side is at rest, if the stream can tell of them; ready when he has to look himself. One
+    /// of a thousand that were told something has been woken to write it, or not even that.
+    pub(crate) fn poll_at_rest(&self, slot: Slot, cx: &Context<'_>) -> Poll<()> {
+        if !self.is_told_of_bytes || self.broken().is_some() {
+            return Poll::Ready(());
+        }
         self.register(slot, cx);
-        let read = match self.poll_readable() {
-            Poll::Ready(Ok(())) => self.poll_read(input.space()),
-            Poll::Ready(Err(end)) => Poll::Ready(Err(end)),
-            Poll::Pending => Poll::Pending,
-        };
-        if let Poll::Ready(Ok(count)) = read {
-            input.filled(count);
-        }
-        if read.is_ready() {
-            return read;
-        }
-        input.release();
-        match self.nothing_came(slot) {
-            Some(_) => Poll::Ready(Err(ReadEnd::OfConnection)),
-            None => self.park(slot),
+        match self.poll_told() {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.park(slot),
         }
     }
 

@@ -479,8 +479,8 @@ impl Inbound {
     pub(crate) fn unmask_message(&mut self, input: &mut [u8]) -> Option<(MessageKind, usize, usize)> {
         let WholeFrame { kind, mask, start, end } = self.whole_frame(input)?;
         self.forget_shown();
-        if let Some(mut mask) = mask {
-            mask.apply(input.get_mut(start..end)?);
+        if let Some(mask) = mask {
+            mask.apply_once(input.get_mut(start..end)?);
         }
         Some((kind, start, end))
     }
@@ -502,7 +502,7 @@ impl Inbound {
             _ if len > MAX_CONTROL => return None,
             (Role::Server, true) => {
                 let (key, payload) = rest.split_first_chunk_mut()?;
-                Mask::new(*key).apply(payload.get_mut(..len)?);
+                Mask::new(*key).apply_once(payload.get_mut(..len)?);
                 6_usize
             }
             (Role::Client, false) if len <= rest.len() => 2,

@@ -65,6 +65,18 @@ const VECTOR: usize = 16;
 const LONG: usize = 512;
 const WORD: usize = 8;
 
+#[inline]
+fn mask_short(key: [u8; 4], data: &mut [u8]) {
+    let [a, b, c, _] = key;
+    let (words, tail) = data.as_chunks_mut::<4>();
+    for bytes in words {
+        *bytes = (u32::from_ne_bytes(*bytes) ^ u32::from_ne_bytes(key)).to_ne_bytes();
+    }
+    for (byte, key) in tail.iter_mut().zip([a, b, c]) {
+        *byte ^= key;
+    }
+}
+
 impl Mask {
     /// `key`, at the start of a payload.
     ///
@@ -104,16 +116,14 @@ impl Mask {
     /// The same, with the fewest instructions for a short payload.
     #[inline]
     fn apply_in_words(&mut self, data: &mut [u8]) {
-        let len = data.len();
-        let [a, b, c, _] = self.key;
-        let (words, tail) = data.as_chunks_mut::<4>();
-        for bytes in words {
-            *bytes = (u32::from_ne_bytes(*bytes) ^ u32::from_ne_bytes(self.key)).to_ne_bytes();
-        }
-        for (byte, key) in tail.iter_mut().zip([a, b, c]) {
-            *byte ^= key;
-        }
-        self.advance(len);
+        mask_short(self.key, data);
+        self.advance(data.len());
+    }
+
+    /// Masks a whole payload in place.
+    #[inline]
+    pub(crate) fn apply_once(mut self, data: &mut [u8]) {
+        if data.len() < LONG { mask_short(self.key, data) } else { self.apply_in_blocks(data) }
     }
 
     /// Appends the next `from.len()` bytes of the payload to `to`, masked: one pass over the bytes.

@@ -205,7 +205,7 @@ impl ShortFrame {
         *header = [first, MASK | u8::try_from(payload.len()).ok()?, a, b, c, d];
         rest.get_mut(..payload.len())?.copy_from_slice(payload);
         // All of it, without a look at the length: what is behind the payload is not sent.
-        Mask::new(key).apply(rest);
+        Mask::new(key).apply_once(rest);
         payload.len().checked_add(header.len())
     }
 
