@@ -12,14 +12,9 @@
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::rc::{Rc, Weak};
-#[cfg(feature = "tokio")]
-use std::task::Waker;
-use std::task::{Context, Poll};
-
-use pin_project_lite::pin_project;
 
 use crate::protocol::Outbound;
 
@@ -72,8 +67,8 @@ thread_local! {
 #[derive(Default)]
 struct Log {
     bytes: Vec<u8>,
-    /// The one that came last, and where it lies.
-    last: Option<(Rc<[u8]>, Span)>,
+    /// Each, and where it lies.
+    frames: Vec<(Rc<[u8]>, Span)>,
     /// All of it, for those who do not write in the turn.
     shared: OnceCell<Rc<[u8]>>,
 }
@@ -81,52 +76,65 @@ struct Log {
 impl Log {
     /// Where `frame` lies, if it is the last or there is room for it.
     fn place(&mut self, frame: &Rc<[u8]>) -> Option<Span> {
-        if let Some((last, span)) = &self.last
+        if let Some((last, span)) = self.frames.last()
             && Rc::ptr_eq(last, frame)
         {
             return Some(*span);
         }
         let start = self.bytes.len();
         let end = start.checked_add(frame.len()).filter(|end| frame.len() <= LONGEST && *end <= LOG)?;
+        let span = Span { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? };
         self.shared.take();
         self.bytes.extend_from_slice(frame);
-        let span = Span { start, end };
-        self.last = Some((Rc::clone(frame), span));
+        self.frames.push((Rc::clone(frame), span));
         Some(span)
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
-        self.last = None;
+        self.frames.clear();
+        self.frames.shrink_to(KEPT / COPY);
         self.shared.take();
     }
 
-    /// Queues a stretch of it. A long one stays where it is, if that does not keep much else there.
+    /// Queues a stretch of it: copied, if it is short; else shared, all of it where that does not keep much else there, or the long frames.
     fn queue(&self, span: Span, outbound: &mut Outbound) {
-        if span.len() > COPY && span.len() >= self.bytes.len() / 2 {
-            let all = self.shared.get_or_init(|| Rc::from(&*self.bytes));
-            outbound.push_shared(Rc::clone(all), span.start, span.end);
-        } else {
+        if span.len() <= COPY {
             outbound.push_encoded(self.get(span));
+        } else if span.len() >= self.bytes.len() / 2 {
+            let all = self.shared.get_or_init(|| Rc::from(&*self.bytes));
+            outbound.push_shared(Rc::clone(all), span.range());
+        } else {
+            let first = self.frames.partition_point(|(_, frame)| frame.start < span.start);
+            let frames = self.frames.iter().skip(first).take_while(|(_, frame)| frame.end <= span.end);
+            for (frame, _) in frames {
+                outbound.push_whole(frame);
+            }
         }
     }
 
     fn get(&self, span: Span) -> &[u8] {
-        self.bytes.get(span.start..span.end).unwrap_or_default()
+        self.bytes.get(span.range()).unwrap_or_default()
     }
 }
 
 /// A stretch of the log; empty if it ends where that begins.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Span {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
 }
 
 impl Span {
-    pub(crate) const fn len(self) -> usize {
-        self.end.saturating_sub(self.start)
+    pub(crate) fn len(self) -> usize {
+        let range = self.range();
+        range.end.saturating_sub(range.start)
+    }
+
+    fn range(self) -> Range<usize> {
+        let from = |place| usize::try_from(place).unwrap_or(usize::MAX);
+        from(self.start)..from(self.end)
     }
 
     pub(crate) const fn is_empty(self) -> bool {
@@ -187,24 +195,11 @@ impl Span {
 /// # Ok::<(), QueueError>(())
 /// ```
 pub fn batch<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    Batched { work }
-}
-
-pin_project! {
-    /// The future of [`batch`].
-    struct Batched<F> {
-        #[pin]
-        work: F,
-    }
-}
-
-impl<F: Future> Future for Batched<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    let mut work = Box::pin(work);
+    poll_fn(move |cx| {
         let _turn = Turn::begin();
-        self.project().work.poll(cx)
-    }
+        work.as_mut().poll(cx)
+    })
 }
 
 /// Lets `member`, which has nothing else to write, hear `frame` at the end of this turn, if there is one, and the frame comes right behind
@@ -297,7 +292,7 @@ impl Drop for Turn {
 #[cfg(feature = "tokio")]
 fn unconstrained(work: impl FnOnce()) {
     let work = tokio::task::unconstrained(async { work() });
-    let mut cx = Context::from_waker(Waker::noop());
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let _ready = std::pin::pin!(work).poll(&mut cx);
 }
 

@@ -7,7 +7,6 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use pin_project_lite::pin_project;
 
 use super::hub::Slot;
 use super::shared::Shared;
@@ -79,49 +78,36 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
     }
 }
 
-/// Polls `work` corked.
-pub(super) const fn scope<T, F>(shared: Weak<Shared<T>>, work: F) -> impl Future<Output = F::Output>
+/// Polls `work` corked. It is boxed, so that it takes its place once: an async fn would keep what it was given beside what it pins.
+pub(super) fn scope<T, F>(shared: Weak<Shared<T>>, work: F) -> impl Future<Output = F::Output>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     F: Future,
 {
-    Scope { work: Some(work), shared }
+    Scope { work: Some(Box::pin(work)), shared }
 }
 
-pin_project! {
-    /// The future of a scope. (An async fn would keep what it was given beside what it pins, and a box is one more place in memory for each
-    /// message.)
-    struct Scope<T, F> {
-        // When it has ended it is dropped, however long somebody keeps this future.
-        #[pin]
-        work: Option<F>,
-        shared: Weak<Shared<T>>,
-    }
-
-    /// A scope that is gone does not wait.
-    impl<T, F> PinnedDrop for Scope<T, F> {
-        fn drop(this: Pin<&mut Self>) {
-            if let Some(shared) = this.shared.upgrade().filter(|_| this.work.is_some()) {
-                shared.unpark(Slot::Scope);
-            }
-        }
-    }
+/// The future of a scope.
+struct Scope<T, F> {
+    /// When it has ended it is dropped, however long somebody keeps this future.
+    work: Option<Pin<Box<F>>>,
+    shared: Weak<Shared<T>>,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin, F: Future> Future for Scope<T, F> {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut this = self.project();
-        let Some(work) = this.work.as_mut().as_pin_mut() else { return Poll::Pending };
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { work: place, shared } = &mut *self;
+        let Some(work) = place else { return Poll::Pending };
         // Held over the write: the work may end with both halves in it.
-        let shared = this.shared.upgrade();
+        let shared = shared.upgrade();
         if let Some(shared) = &shared {
             shared.unpark(Slot::Scope);
         }
         let result = {
             let _corked = shared.as_deref().map(Corked::new);
-            work.poll(cx)
+            work.as_mut().poll(cx)
         };
         if let Some(shared) = shared {
             if result.is_pending() {
@@ -133,9 +119,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin, F: Future> Future for Scope<T, F> {
             }
         }
         if result.is_ready() {
-            this.work.set(None);
+            *place = None;
         }
         result
+    }
+}
+
+/// A scope that is gone does not wait.
+impl<T, F> Drop for Scope<T, F> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade().filter(|_| self.work.is_some()) {
+            shared.unpark(Slot::Scope);
+        }
     }
 }
 

@@ -258,8 +258,10 @@ impl Reading {
         let space = self.input.space();
         let read = shared.poll_read(space);
         self.flow = Flow::after(&read, space.len());
-        if let Poll::Ready(Ok(count)) = read {
-            self.input.filled(count);
+        match read {
+            Poll::Ready(Ok(count)) => self.input.filled(count),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.input.untouched(),
         }
         (read, Place::Scratch)
     }

@@ -48,8 +48,13 @@ impl Buffers {
     }
 
     #[inline]
-    fn give_back(&self, buffer: Vec<u8>) {
+    fn lose(&self) {
         self.lent.update(|lent| lent.saturating_sub(1));
+    }
+
+    #[inline]
+    fn give_back(&self, buffer: Vec<u8>) {
+        self.lose();
         let before = self.last.replace(buffer);
         if !before.is_empty() {
             self.keep(before);
@@ -74,15 +79,26 @@ fn zeroed() -> Vec<u8> {
 /// What was read and not looked at: in a buffer of the thread's, or in memory of its own.
 #[derive(Default)]
 pub(crate) struct ReadBuffer {
-    /// The thread's, if it is as long as that.
     bytes: Vec<u8>,
     /// What is unread, as a range of it.
     at: usize,
     end: usize,
     /// Where the message begins that was taken last, if it lies here; it ends at `at`.
     shown: usize,
-    /// Whether a buffer of the thread's is kept with what is in it.
-    keeps: bool,
+    holder: Holder,
+}
+
+/// Whose memory it is.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Holder {
+    #[default]
+    Own,
+    /// The thread's, lent for a read.
+    Lent,
+    /// The thread's, kept with what is in it.
+    Kept,
+    /// The thread's, but nobody knows what a stream that has failed has left in it.
+    Spoilt,
 }
 
 impl ReadBuffer {
@@ -91,7 +107,7 @@ impl ReadBuffer {
 
     /// One in which `unread` is unread.
     pub(crate) const fn of(unread: Vec<u8>) -> Self {
-        Self { at: 0, end: unread.len(), shown: 0, bytes: unread, keeps: true }
+        Self { at: 0, end: unread.len(), shown: 0, bytes: unread, holder: Holder::Own }
     }
 
     pub(crate) fn into_unread(mut self) -> Vec<u8> {
@@ -134,11 +150,19 @@ impl ReadBuffer {
     /// A whole buffer of the thread's to read into, once nothing is unread; zeroed, or with what this connection had in it before.
     #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {
-        if self.bytes.len() != Self::SIZE {
+        if self.holder == Holder::Own {
             self.release();
             self.bytes = borrow();
         }
+        // Until the read has come to its end.
+        self.holder = Holder::Spoilt;
         &mut self.bytes
+    }
+
+    /// Notes that nothing has been filled: there was nothing to read.
+    #[inline]
+    pub(crate) const fn untouched(&mut self) {
+        self.holder = Holder::Lent;
     }
 
     /// Notes that the first `len` bytes have been filled: they are unread now.
@@ -150,7 +174,7 @@ impl ReadBuffer {
             before.fill(0);
         }
         (self.at, self.end, self.shown) = (0, len, 0);
-        self.keeps = len >= ReadBuffer::SIZE / 2 || may_keep();
+        self.holder = if len >= ReadBuffer::SIZE / 2 || may_keep() { Holder::Kept } else { Holder::Lent };
         if len <= SHORT {
             self.settle();
         }
@@ -158,7 +182,7 @@ impl ReadBuffer {
 
     /// Whether the bytes stay where they are until they are looked at.
     pub(crate) const fn stays(&self) -> bool {
-        self.bytes.len() != ReadBuffer::SIZE || self.keeps
+        matches!(self.holder, Holder::Own | Holder::Kept)
     }
 
     /// Ends a poll: what is left of a read moves to memory of its own if the buffer is not kept, and the thread has that again.
@@ -176,7 +200,7 @@ impl ReadBuffer {
         own.extend_from_slice(self.unread());
         let (left, used) = (own.len(), self.end);
         give_back(std::mem::replace(&mut self.bytes, own), used);
-        (self.at, self.end, self.shown) = (0, left, 0);
+        (self.at, self.end, self.shown, self.holder) = (0, left, 0, Holder::Own);
     }
 
     /// Gives the buffer back, with what is in it.
@@ -188,12 +212,17 @@ impl ReadBuffer {
     }
 
     fn release_held(&mut self) {
-        let (bytes, used) = (std::mem::take(&mut self.bytes), self.end);
+        let Self { bytes, end, holder, .. } = self;
+        let (bytes, used, holder) = (std::mem::take(bytes), *end, std::mem::take(holder));
         (self.at, self.end, self.shown) = (0, 0, 0);
-        if bytes.len() == Self::SIZE {
-            give_back(bytes, used);
-        } else if bytes.len() <= SHORT {
-            spare::give(bytes);
+        match holder {
+            Holder::Lent | Holder::Kept => give_back(bytes, used),
+            Holder::Spoilt => {
+                // It goes, and the thread makes another.
+                let _ended = BUFFERS.try_with(Buffers::lose);
+            }
+            Holder::Own if bytes.len() <= SHORT => spare::give(bytes),
+            Holder::Own => {}
         }
     }
 }
@@ -284,6 +313,28 @@ mod tests {
         assert!(full.stays() && full.bytes.len() == ReadBuffer::SIZE, "half a buffer stays all the same");
         drop(held);
         assert_eq!(holding(1).bytes.len(), ReadBuffer::SIZE);
+    }
+
+    #[test]
+    fn what_was_read_ahead_is_no_buffer_of_the_thread_s_however_long_it_is() {
+        let mut lent = ReadBuffer::default();
+        let place = lent.space().as_ptr();
+        lent.untouched();
+        drop(ReadBuffer::of(vec![1; ReadBuffer::SIZE]));
+        assert_eq!(BUFFERS.with(|buffers| buffers.lent.get()), 1);
+        drop(lent);
+        let mut again = ReadBuffer::default();
+        assert_eq!(again.space().as_ptr(), place);
+        assert!(is_zeroed(&mut again));
+    }
+
+    #[test]
+    fn a_buffer_in_which_a_read_failed_is_lent_to_nobody() {
+        let mut spoilt = ReadBuffer::default();
+        spoilt.space().fill(1);
+        drop(spoilt);
+        assert_eq!(BUFFERS.with(|buffers| buffers.lent.get()), 0);
+        assert!(is_zeroed(&mut ReadBuffer::default()));
     }
 
     #[test]

@@ -69,8 +69,13 @@ const DIRECT_BUDGET: (usize, usize) = (16, 1 << 20);
 // In this order, for what a message needs lies in as few cache lines as it fits in.
 #[repr(C)]
 pub(crate) struct Shared<T> {
+    /// Bytes that were read only to be thrown away.
+    drained: Cell<u32>,
     /// How many cork scopes are polling their work at this moment.
-    corked: Cell<u32>,
+    corked: Cell<u16>,
+    /// Messages of fewer bytes go to the stream past the outbox, for nothing is in their way. Who may change that takes it back, to 0, and
+    /// whoever sends next looks again.
+    way: Cell<u8>,
     /// Whose future is waiting at this moment. A filled slot in the hub proves nothing; this does.
     parked: Slots,
     /// Set while the stream is being polled. Found set with the stream free, it tells of a panic that somebody caught.
@@ -87,7 +92,13 @@ pub(crate) struct Shared<T> {
     is_bare_socket: bool,
     /// Whether the stream can tell, without being asked for bytes, that there may be some.
     is_told_of_bytes: bool,
-    state: StateCell,
+    /// Whether what was heard is being written.
+    is_heard_out: Cell<bool>,
+    /// What is to be written at the end of a turn of a batch, and lies in its log: nothing else is queued then. Who looks at the state finds
+    /// it in the outbox.
+    heard: Cell<Span>,
+    /// To be borrowed by [`state`](Self::state) and its like.
+    cell: RefCell<State>,
     hub: Hub,
     /// Polled with nothing else borrowed; `None` once the connection is over.
     stream: RefCell<Option<T>>,
@@ -103,8 +114,6 @@ pub(crate) struct Shared<T> {
     /// In nanoseconds; `u64::MAX` is for ever.
     close_timeout: u64,
     max_message: usize,
-    /// Bytes that were read only to be thrown away.
-    drained: Cell<u32>,
 }
 
 /// What the handshake agreed on.
@@ -139,65 +148,6 @@ struct State {
     cause: Option<Box<Error>>,
     input: Input,
     output: Output,
-}
-
-/// The state, and what the last look at it said of short messages.
-struct StateCell {
-    state: RefCell<State>,
-    /// Messages of fewer bytes go to the stream past the outbox, for nothing is in their way. Who may change that takes it back, to 0,
-    /// and whoever sends next looks again.
-    way: Cell<u8>,
-    /// What is to be written at the end of a turn of a batch, and lies in its log: nothing else is queued then. Who looks at the state
-    /// finds it in the outbox.
-    heard: Cell<Span>,
-}
-
-impl StateCell {
-    fn new(state: State) -> Self {
-        Self { state: RefCell::new(state), way: Cell::new(0), heard: Cell::default() }
-    }
-
-    #[inline]
-    fn borrow(&self) -> Ref<'_, State> {
-        self.keep_heard();
-        self.state.borrow()
-    }
-
-    #[inline]
-    fn borrow_mut(&self) -> RefMut<'_, State> {
-        self.keep_heard();
-        self.way.set(0);
-        self.state.borrow_mut()
-    }
-
-    #[inline]
-    fn keep_heard(&self) {
-        if !self.heard.get().is_empty() {
-            self.put_heard();
-        }
-    }
-
-    #[cold]
-    fn put_heard(&self) {
-        if let Ok(mut state) = self.state.try_borrow_mut() {
-            self.way.set(0);
-            batch::queue_heard(self.heard.take(), &mut state.outbound);
-        }
-    }
-
-    /// Whether one more frame of the log can be heard: nothing is queued, nothing needs to be compressed or masked, and there is room.
-    fn hears(&self) -> bool {
-        let heard = self.heard.get();
-        let Ok(state) = self.state.try_borrow() else { return false };
-        Resting::terms_at_rest(&state.outbound)
-            .is_some_and(|sizes| sizes.deflater.is_none() && (heard.is_empty() || heard.len() < sizes.mark))
-    }
-
-    /// For a change that puts nothing in the way of a message.
-    #[inline]
-    fn borrow_mut_aside(&self) -> RefMut<'_, State> {
-        self.state.borrow_mut()
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -271,7 +221,7 @@ impl<T> Shared<T> {
         let outbound = outbound.with_sizes(sizes.fragment, sizes.mark).agree(config.deflate.as_ref());
         Self {
             stream: RefCell::new(if cause.is_none() { Some(stream) } else { None }),
-            state: StateCell::new(State {
+            cell: RefCell::new(State {
                 outbound: Resting::new(outbound, sizes),
                 unflushed: false,
                 input: if cause.is_none() { Input::Open } else { Input::Over },
@@ -283,6 +233,9 @@ impl<T> Shared<T> {
             polling: Cell::new(false),
             spill_failed: Cell::new(false),
             corked: Cell::new(0),
+            way: Cell::new(0),
+            heard: Cell::default(),
+            is_heard_out: Cell::new(false),
             is_batched: Cell::new(false),
             drained: Cell::new(0),
             countdown: Cell::new(None),
@@ -298,6 +251,75 @@ impl<T> Shared<T> {
             close_timeout: u64::try_from(config.close_timeout.as_nanos()).unwrap_or(u64::MAX),
             max_message: config.max_message,
         }
+    }
+
+    // --- the state ---------------------------------------------------------------------------------------------
+
+    #[inline]
+    fn state(&self) -> Ref<'_, State> {
+        self.keep_heard();
+        self.cell.borrow()
+    }
+
+    #[inline]
+    fn state_mut(&self) -> RefMut<'_, State> {
+        self.keep_heard();
+        self.way.set(0);
+        self.cell.borrow_mut()
+    }
+
+    /// For a change that puts nothing in the way of a message.
+    #[inline]
+    fn state_mut_aside(&self) -> RefMut<'_, State> {
+        self.keep_heard();
+        self.cell.borrow_mut()
+    }
+
+    /// Puts what was heard into the outbox, for whoever looks at that.
+    #[inline]
+    fn keep_heard(&self) {
+        if !self.heard.get().is_empty() {
+            self.put_heard();
+        }
+    }
+
+    #[cold]
+    fn put_heard(&self) {
+        if let Ok(mut state) = self.cell.try_borrow_mut() {
+            self.way.set(0);
+            let heard = self.heard.take();
+            if self.is_heard_out.get() {
+                state.outbound.lend(heard.len());
+            } else {
+                batch::queue_heard(heard, &mut state.outbound);
+            }
+        }
+    }
+
+    /// Looks whether a message of `len` bytes may go to the stream past the outbox.
+    #[inline(never)]
+    fn has_way(&self, len: usize) -> bool {
+        if self.polling.get() || self.spill_failed.get() || self.receiver_dropped.get() {
+            return false;
+        }
+        let state = self.state();
+        let is_well = state.cause.is_none() && state.output == Output::Open && !state.unflushed;
+        let way = match Resting::terms_at_rest(&state.outbound) {
+            _ if !is_well => 0,
+            Some(sizes) => sizes.way(),
+            None => state.outbound.way(),
+        };
+        self.way.set(way);
+        len < usize::from(way)
+    }
+
+    /// Whether one more frame of the log can be heard: nothing is queued, nothing needs to be compressed or masked, and there is room.
+    fn hears(&self) -> bool {
+        let is_quiet = self.way.get() > 0 && !self.polling.get() || self.has_way(0);
+        let heard = self.heard.get();
+        let Ok(state) = self.cell.try_borrow() else { return false };
+        let sizes = Resting::terms_at_rest(&state.outbound).filter(|_| is_quiet && self.corked.get() == 0);
+        sizes.is_some_and(|sizes| sizes.deflater.is_none() && (heard.is_empty() || heard.len() < sizes.mark))
     }
 
     pub(crate) const fn role(&self) -> Role {
@@ -323,7 +345,7 @@ impl<T> Shared<T> {
 
     /// Takes the stream away; nothing is written any more.
     pub(crate) fn take_stream(&self) -> Option<T> {
-        self.state.borrow_mut().output = Output::Broken;
+        self.state_mut().output = Output::Broken;
         self.stream.try_borrow_mut().ok()?.take()
     }
 
@@ -332,7 +354,7 @@ impl<T> Shared<T> {
     pub(crate) fn leave(&self) -> Option<(T, Leaving)> {
         self.check_poison();
         {
-            let state = self.state.borrow();
+            let state = self.state();
             let is_open = state.cause.is_none() && state.output == Output::Open && state.outbound.is_open();
             // A message that is half written belongs to a future that was leaked.
             if !is_open || state.outbound.is_direct() {
@@ -341,7 +363,7 @@ impl<T> Shared<T> {
         }
         let stream = self.stream.try_borrow_mut().ok()?.take()?;
         let leaving = {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.state_mut();
             Leaving {
                 role: self.role,
                 subprotocol: self.subprotocol().map(Into::into),
@@ -366,10 +388,11 @@ impl<T> Shared<T> {
         timer: Box<dyn Timer>,
         socket: Option<Socket<T>>,
     ) -> Self {
-        let Leaving { role, subprotocol, config, unsent, unflushed } = leaving;
+        let Leaving { role, subprotocol, mut config, unsent, unflushed } = leaving;
+        (config.fragment, config.outbox) = unsent.sizes();
         let shared = Self::new(stream, role, &config, timer, socket, subprotocol);
         {
-            let mut state = shared.state.borrow_mut();
+            let mut state = shared.state_mut();
             state.outbound.arrive(unsent);
             state.unflushed = unflushed;
         }
@@ -378,16 +401,16 @@ impl<T> Shared<T> {
 
     /// The peer's Close, if that is how it ended.
     pub(crate) fn close_frame(&self) -> Option<CloseFrame> {
-        self.state.borrow().cause.as_deref().and_then(Error::close_frame).cloned()
+        self.state().cause.as_deref().and_then(Error::close_frame).cloned()
     }
 
     pub(crate) fn queued(&self) -> usize {
-        self.state.borrow().outbound.queued()
+        self.state().outbound.queued()
     }
 
     /// Whether something waits to be written or flushed.
     pub(crate) fn has_output(&self) -> bool {
-        self.state.borrow().has_output()
+        self.state().has_output()
     }
 
     // --- who waits -------------------------------------------------------------------------------------------
@@ -408,7 +431,7 @@ impl<T> Shared<T> {
 
     /// Ends a poll of the half in `slot` with `Pending`. What is not needed while it waits is given back.
     pub(crate) fn park<R>(&self, slot: Slot) -> Poll<R> {
-        Resting::rest(&mut self.state.borrow_mut_aside().outbound);
+        Resting::rest(&mut self.state_mut_aside().outbound);
         self.parked.insert(slot);
         Poll::Pending
     }
@@ -432,7 +455,7 @@ impl<T> Shared<T> {
             self.hub.wake_slot(Slot::Sender);
         }
         if me != Some(Slot::Receiver) && self.parked.contains(Slot::Receiver) {
-            let only_reads = self.is_bare_socket && self.state.borrow().outbound.is_open();
+            let only_reads = self.is_bare_socket && self.state().outbound.is_open();
             if !only_reads {
                 self.hub.wake_slot(Slot::Receiver);
             }
@@ -468,7 +491,7 @@ impl<T> Shared<T> {
 
     pub(crate) fn receiver_dropped(&self, reading: Box<Reading>) {
         self.receiver_dropped.set(true);
-        self.state.way.set(0);
+        self.way.set(0);
         self.unpark(Slot::Receiver);
         self.orphan.set(Some(reading));
         self.hub.wake_slot(Slot::Sender);
@@ -480,7 +503,7 @@ impl<T> Shared<T> {
     }
 
     /// The count of cork scopes that are polling their work.
-    pub(crate) const fn corked(&self) -> &Cell<u32> {
+    pub(crate) const fn corked(&self) -> &Cell<u16> {
         &self.corked
     }
 
@@ -527,7 +550,7 @@ impl<T> Shared<T> {
     /// The peer's Close was read: it is answered after what was accepted before (section 5.5.1).
     pub(crate) fn peer_closed(&self, frame: Option<&CloseFrame>, me: Slot) {
         {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.state_mut();
             if state.input == Input::Open {
                 // A write that failed meanwhile tells less.
                 state.cause = None;
@@ -542,7 +565,7 @@ impl<T> Shared<T> {
     /// The peer broke a rule: it is told so, after the answers to what it said before (section 7.1.7).
     pub(crate) fn peer_failed(&self, error: ProtocolError, me: Slot) {
         {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.state_mut();
             state.end_input(Error::Protocol(error));
             state.outbound.close(Some(&CloseFrame::new(error.close_code(), &error.to_string())));
         }
@@ -553,7 +576,7 @@ impl<T> Shared<T> {
 
     /// The stream ended without a Close. What was accepted still leaves, until the close deadline.
     pub(crate) fn stream_ended(&self, inside_message: bool, me: Slot) {
-        self.state.borrow_mut().end_input(Error::EndOfStream { inside_message });
+        self.state_mut().end_input(Error::EndOfStream { inside_message });
         self.arm();
         self.hand_off(Some(me));
     }
@@ -563,7 +586,7 @@ impl<T> Shared<T> {
         log::debug!("websocket: write failed: {error}");
         let cause = Error::Io(plain(&error));
         {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.state_mut();
             state.output = Output::Broken;
             state.cause.get_or_insert_with(|| Box::new(cause));
         }
@@ -573,13 +596,13 @@ impl<T> Shared<T> {
 
     /// The connection is over, for `cause` unless there was a reason before.
     pub(crate) fn finish(&self, cause: Error) {
-        self.state.borrow_mut().end_input(cause);
+        self.state_mut().end_input(cause);
         self.tear_down();
     }
 
     /// Nothing is left to be done: the stream is dropped.
     fn tear_down(&self) {
-        self.state.borrow_mut().output = Output::Broken;
+        self.state_mut().output = Output::Broken;
         self.is_closing.set(false);
         let countdown = self.countdown.take();
         let stream = self.stream.try_borrow_mut().ok().and_then(|mut stream| stream.take());
@@ -590,7 +613,7 @@ impl<T> Shared<T> {
     /// Why nothing can be sent, if so.
     pub(crate) fn send_error(&self) -> Option<Error> {
         self.check_poison();
-        self.state.borrow().send_error()
+        self.state().send_error()
     }
 
     /// Whether nothing is to be written here, and nothing has ended or gone wrong: the usual case, found out at once.
@@ -603,11 +626,11 @@ impl<T> Shared<T> {
     /// or gone wrong.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.state.way.get() > 0 && !self.polling.get()
+        self.way.get() > 0 && !self.polling.get() && self.heard.get().is_empty()
     }
 
     fn looks_quiet(&self) -> bool {
-        let state = self.state.borrow();
+        let state = self.state();
         let is_well = !self.is_closing.get() && !self.polling.get() && !self.spill_failed.get();
         is_well && state.input == Input::Open && (self.corked.get() > 0 || !state.has_output())
     }
@@ -615,7 +638,7 @@ impl<T> Shared<T> {
     /// Why nothing more will be read, if so.
     pub(crate) fn read_error(&self) -> Option<Error> {
         self.check_poison();
-        let state = self.state.borrow();
+        let state = self.state();
         match state.input {
             Input::Open => None,
             Input::Over => state.cause.as_deref().map(Error::duplicate),
@@ -624,7 +647,7 @@ impl<T> Shared<T> {
 
     /// Why nothing more will be read though nothing says so but a failed write.
     pub(crate) fn broken(&self) -> Option<Error> {
-        let state = self.state.borrow();
+        let state = self.state();
         match state.output {
             Output::Broken => state.cause.as_deref().map(Error::duplicate),
             Output::Open | Output::Shut => None,
@@ -810,7 +833,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     }
 
     fn take_frames(&self) -> Option<Vec<u8>> {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_mut();
         if state.output == Output::Open { state.outbound.take_frames() } else { None }
     }
 
@@ -822,7 +845,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             stream.poll_write(cx, &frames).map(|result| checked_write(result?, len))
         });
         let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_mut();
         // A socket holds nothing back.
         state.unflushed |= !self.is_bare_socket;
         state.outbound.put_back_frames(frames, count);
@@ -833,11 +856,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     #[inline(never)]
     fn write_batch(&self) -> Option<Poll<io::Result<Left>>> {
         // Left where it is while it is written: moving it the moment it is made costs a tenth of a short message.
-        let taken = self.state.borrow_mut().take_batch(self.is_bare_socket);
+        let taken = self.state_mut().take_batch(self.is_bare_socket);
         let batch = taken.as_ref()?;
         let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, batch));
         let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_mut();
         state.outbound.put_back(taken?, count);
         Some(written.map_ok(|_| state.left()))
     }
@@ -847,14 +870,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// What waits, in a slot or directly, may wait for the stream, and a flush that succeeds makes async-net forget that.
     fn flush(&self) -> bool {
         {
-            let state = self.state.borrow();
+            let state = self.state();
             if !state.unflushed || !state.outbound.is_empty() || state.output != Output::Open {
                 return false;
             }
         }
         match self.poll_stream(AsyncWrite::poll_flush) {
             Poll::Pending => return false,
-            Poll::Ready(Ok(())) => self.state.borrow_mut().unflushed = false,
+            Poll::Ready(Ok(())) => self.state_mut().unflushed = false,
             Poll::Ready(Err(error)) => self.write_failed(error),
         }
         true
@@ -881,7 +904,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// A Ping of the keepalive. Where there is no room for it, a peer that reads nothing has been told enough.
     pub(crate) fn keepalive_ping(&self, payload: &[u8]) {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_mut();
         if state.outbound.has_room() {
             state.outbound.ping(payload);
         }
@@ -891,7 +914,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn answer_ping(&self, payload: &[u8], me: Slot, is_last: bool) {
         let at_once = is_last && self.corked.get() == 0;
         if !at_once || self.write_past(OpCode::Pong, payload, me) == SendStage::Waiting {
-            self.state.borrow_mut().outbound.answer_ping(payload);
+            self.state_mut().outbound.answer_ping(payload);
         }
     }
 
@@ -901,16 +924,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     where
         T: 'static,
     {
-        let is_quiet = self.corked.get() == 0 && (self.is_quiet() || self.has_way(0));
-        if is_quiet && self.state.hears() && batch::hear(&self, frame.shared()) {
+        if self.hears() && batch::hear(&self, frame.shared()) {
             return Ok(());
         }
-        if self.is_batched.get() && !self.state.borrow().outbound.has_room() {
+        if self.is_batched.get() && !self.state().outbound.has_room() {
             // Its socket has not been asked yet.
             self.write_queued();
         }
         {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.state_mut();
             if state.send_error().is_some() {
                 return Err(QueueError::Closed);
             }
@@ -926,7 +948,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     }
 
     pub(crate) fn queue_close(&self, frame: &CloseFrame) -> Result<(), QueueError> {
-        if self.state.borrow().send_error().is_some() {
+        if self.state().send_error().is_some() {
             return Err(QueueError::Closed);
         }
         self.request_close(Some(frame));
@@ -936,7 +958,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     pub(crate) fn queue_close_now(&self, frame: &CloseFrame) -> Result<(), QueueError> {
         {
-            let state = self.state.borrow();
+            let state = self.state();
             if state.output != Output::Open || state.outbound.is_close_sent() {
                 return Err(QueueError::Closed);
             }
@@ -952,7 +974,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// one being polled.
     pub(crate) fn enter_sender(&self) {
         self.unpark(Slot::Sender);
-        if self.state.borrow().outbound.is_direct() {
+        if self.state().outbound.is_direct() {
             self.finish(Error::SendLeaked);
         }
     }
@@ -962,7 +984,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         if let Some(error) = self.send_error() {
             return Poll::Ready(Err(error));
         }
-        if self.state.borrow().outbound.has_room() {
+        if self.state().outbound.has_room() {
             return Poll::Ready(Ok(()));
         }
         self.register(Slot::Sender, cx);
@@ -971,12 +993,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         if let Some(error) = self.send_error() {
             return Poll::Ready(Err(error));
         }
-        if self.state.borrow().outbound.has_room() { Poll::Ready(Ok(())) } else { self.park(Slot::Sender) }
+        if self.state().outbound.has_room() { Poll::Ready(Ok(())) } else { self.park(Slot::Sender) }
     }
 
     /// Appends to the outbox; there must be room.
     pub(crate) fn append(&self, append: impl FnOnce(&mut Outbound)) {
-        append(&mut self.state.borrow_mut().outbound);
+        append(&mut self.state_mut().outbound);
     }
 
     /// Waits until everything accepted has been written and flushed, inside a cork scope too.
@@ -1004,75 +1026,97 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// Writes a short frame past the outbox, if nothing is in its way. Returns how far that went.
     #[inline]
     fn write_past(&self, opcode: OpCode, payload: &[u8], me: Slot) -> SendStage {
-        let is_next = self.state.heard.get().is_empty() && payload.len() < usize::from(self.state.way.get());
+        let is_next = self.heard.get().is_empty() && payload.len() < usize::from(self.way.get());
         if !is_next && !self.has_way(payload.len()) {
             return SendStage::Waiting;
         }
         let mut frame = ShortFrame::new();
         let encoded = match self.role {
             Role::Server => frame.encode(opcode, payload),
-            Role::Client => self.state.borrow_mut_aside().outbound.encode_short(opcode, payload, &mut frame),
+            Role::Client => self.state_mut_aside().outbound.encode_short(opcode, payload, &mut frame),
         };
         let Some(len) = encoded else {
             return SendStage::Waiting;
         };
-        self.write_encoded(frame.get(len), Some(me))
-    }
-
-    /// Writes what is encoded already past the outbox, in whose way nothing is.
-    #[inline]
-    fn write_encoded(&self, frames: &[u8], me: Option<Slot>) -> SendStage {
-        let written = self.poll_stream(|stream, cx| stream.poll_write(cx, frames));
-        if !matches!(&written, Poll::Ready(Ok(count)) if *count == frames.len()) {
-            return self.is_stuck(frames, written, me);
+        let frame = frame.get(len);
+        let written = self.poll_stream(|stream, cx| stream.poll_write(cx, frame));
+        if !matches!(&written, Poll::Ready(Ok(count)) if *count == frame.len()) {
+            return self.is_stuck(frame, written, me);
         }
-        // A socket holds nothing back.
-        if !self.is_bare_socket {
-            match self.poll_stream(AsyncWrite::poll_flush) {
-                Poll::Pending => self.state.borrow_mut().unflushed = true,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => self.write_failed(error),
-            }
-        }
-        self.wrote(me);
+        self.flush_past();
+        self.wrote(Some(me));
         // Unless something came in the way of the next: the stream may have queued it.
-        if self.state.way.get() > 0 { SendStage::Done } else { SendStage::Accepted }
+        if self.way.get() > 0 { SendStage::Done } else { SendStage::Accepted }
     }
 
-    /// Looks whether a message of `len` bytes may go to the stream past the outbox.
-    #[inline(never)]
-    fn has_way(&self, len: usize) -> bool {
-        if self.polling.get() || self.spill_failed.get() || self.receiver_dropped.get() {
-            return false;
+    /// Flushes what went past the outbox. A socket holds nothing back.
+    #[inline]
+    fn flush_past(&self) {
+        if self.is_bare_socket {
+            return;
         }
-        let state = self.state.borrow();
-        let is_well = state.cause.is_none() && state.output == Output::Open && !state.unflushed;
-        let way = match Resting::terms_at_rest(&state.outbound) {
-            _ if !is_well => 0,
-            Some(sizes) => sizes.way(),
-            None => state.outbound.way(),
-        };
-        self.state.way.set(way);
-        len < usize::from(way)
+        match self.poll_stream(AsyncWrite::poll_flush) {
+            Poll::Pending => self.state_mut().unflushed = true,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.write_failed(error),
+        }
     }
 
-    /// The stream did not take all of what went past the outbox: the rest goes through it.
-    #[cold]
-    fn is_stuck(&self, frames: &[u8], written: Poll<io::Result<usize>>, me: Option<Slot>) -> SendStage {
-        let written = written.map(|result| checked_write(result?, frames.len()));
+    /// Writes what was heard from where it lies.
+    fn write_heard(&self, heard: Span) {
+        self.is_heard_out.set(true);
+        let mut written = Poll::Pending;
+        batch::with_heard(heard, |frames| {
+            written = self.poll_stream(|stream, cx| {
+                stream.poll_write(cx, frames).map(|result| checked_write(result?, frames.len()))
+            });
+        });
+        self.is_heard_out.set(false);
+        // If anybody has looked, the outbox knows that it is out.
+        let is_known = self.heard.take().is_empty();
+        if !is_known && matches!(written, Poll::Ready(Ok(count)) if count == heard.len()) {
+            self.flush_past();
+            return self.wrote(None);
+        }
         let count = if let Poll::Ready(Ok(count)) = written { count } else { 0 };
         {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.state_mut();
+            state.unflushed |= !self.is_bare_socket;
+            if !is_known {
+                state.outbound.lend(heard.len());
+            }
+            let mut rest = Outbound::server();
+            batch::queue_heard(heard, &mut rest);
+            if let Some(frames) = rest.take() {
+                state.outbound.put_back(frames, count);
+            }
+        }
+        match written {
+            Poll::Pending => {}
+            Poll::Ready(Ok(_)) => self.wrote(None),
+            Poll::Ready(Err(error)) => self.write_failed(error),
+        }
+    }
+
+    /// The stream did not take all of a short message: the rest goes through the outbox.
+    #[cold]
+    fn is_stuck(&self, frame: &[u8], written: Poll<io::Result<usize>>, me: Slot) -> SendStage {
+        let written = written.map(|result| checked_write(result?, frame.len()));
+        let count = if let Poll::Ready(Ok(count)) = written { count } else { 0 };
+        {
+            let mut state = self.state_mut();
             if count == 0 && !state.outbound.is_open() {
                 // The stream has closed the connection meanwhile.
                 return SendStage::Waiting;
             }
             state.unflushed = !self.is_bare_socket;
-            state.outbound.put_back_encoded(frames, count);
+            state.outbound.put_back_short(frame, count);
         }
         match written {
+            // Nobody else would see to the rest.
+            Poll::Pending if self.receiver_dropped.get() => {}
             Poll::Pending => return SendStage::Done,
-            Poll::Ready(Ok(_)) => self.wrote(me),
+            Poll::Ready(Ok(_)) => self.wrote(Some(me)),
             Poll::Ready(Err(error)) => self.write_failed(error),
         }
         SendStage::Accepted
@@ -1122,7 +1166,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// Puts a short message into the outbox, if nothing is in its way: the usual case, found out at once.
     fn accepts(&self, compress: Compress, kind: MessageKind, payload: &[u8]) -> bool {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_mut();
         let State { outbound, cause, .. } = &mut *state;
         let outbound: &mut Outbound = outbound;
         let is_well = cause.is_none() && !self.polling.get() && !self.spill_failed.get();
@@ -1139,7 +1183,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// Whether a message can be written from where it lies: neither masked nor compressed.
     fn can_write_direct(&self, len: usize, compress: Compress) -> bool {
-        let outbound = &self.state.borrow().outbound;
+        let outbound = &self.state().outbound;
         outbound.can_write_direct() && !(compress == Compress::IfAgreed && outbound.compresses(len))
     }
 
@@ -1174,7 +1218,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             }
         }
         let is_stuck = self.has_output();
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_mut();
         if !is_stuck {
             state.outbound.begin_direct(kind, payload.len());
             return Poll::Ready(Ok(SendStage::Direct));
@@ -1198,10 +1242,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 self.drive(Some(Slot::Sender));
                 return Poll::Ready(Err(error));
             }
-            if !self.state.borrow().outbound.direct_goes_next() {
+            if !self.state().outbound.direct_goes_next() {
                 // A Pong waits for this frame boundary.
                 self.drive(Some(Slot::Sender));
-                if !self.state.borrow().outbound.direct_goes_next() {
+                if !self.state().outbound.direct_goes_next() {
                     if self.broken().is_some() {
                         continue;
                     }
@@ -1209,20 +1253,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 }
             }
             let left = payload.get(*written..).unwrap_or_default();
-            let frames = self.state.borrow_mut().outbound.take_direct(left);
+            let frames = self.state_mut().outbound.take_direct(left);
             let result =
                 self.poll_stream(|stream, cx| frames.with_slices(|it| poll_write_slices(stream, cx, it)));
             let count = if let Poll::Ready(Ok(count)) = &result { *count } else { 0 };
-            let of_payload = self.state.borrow_mut().outbound.put_back_direct(count);
+            let of_payload = self.state_mut().outbound.put_back_direct(count);
             *written = written.saturating_add(of_payload);
             match result {
                 Poll::Pending => return self.park(Slot::Sender),
                 Poll::Ready(Err(error)) => self.write_failed(error),
                 Poll::Ready(Ok(_)) => {
-                    self.state.borrow_mut().unflushed |= !self.is_bare_socket;
+                    self.state_mut().unflushed |= !self.is_bare_socket;
                     self.wrote(Some(Slot::Sender));
                     // A message that lacks its end was cut by `close_now`: that is an error, found above.
-                    if !self.state.borrow().outbound.is_direct() && *written == payload.len() {
+                    if !self.state().outbound.is_direct() && *written == payload.len() {
                         return Poll::Ready(Ok(()));
                     }
                     if *written >= enough {
@@ -1238,7 +1282,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// Why a message that has begun cannot go on. A Close that is merely asked for, by the peer or by us, waits for it.
     fn direct_error(&self) -> Option<Error> {
         self.check_poison();
-        let state = self.state.borrow();
+        let state = self.state();
         let over = match state.cause.as_deref() {
             None | Some(Error::Closed(_) | Error::EndOfStream { .. }) => state.output != Output::Open,
             Some(_) => true,
@@ -1256,7 +1300,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// Queues our Close after everything accepted so far. The first one counts.
     pub(crate) fn request_close(&self, frame: Option<&CloseFrame>) {
         let is_first = {
-            let outbound = &mut self.state.borrow_mut().outbound;
+            let outbound = &mut self.state_mut().outbound;
             let is_first = outbound.is_open();
             outbound.close(frame);
             is_first
@@ -1269,7 +1313,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// Drops what has not begun to leave, and queues our Close.
     pub(crate) fn request_close_now(&self, frame: &CloseFrame) {
-        self.state.borrow_mut().outbound.close_now(Some(frame));
+        self.state_mut().outbound.close_now(Some(frame));
         self.arm();
         self.hand_off(None);
     }
@@ -1287,7 +1331,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         self.check_poison();
         self.poll_deadline();
         self.drive(Some(slot));
-        let is_open = self.state.borrow().input == Input::Open;
+        let is_open = self.state().input == Input::Open;
         let is_reading = reading.is_some();
         if let Some(reading) = reading.filter(|_| is_open) {
             // Also while our own bytes are stuck: the peer may be waiting for us to read before it reads.
@@ -1299,7 +1343,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             }
         }
         let (input, output) = {
-            let state = self.state.borrow();
+            let state = self.state();
             (state.input, state.output)
         };
         if output == Output::Broken && (input == Input::Over || !is_reading) {
@@ -1320,7 +1364,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// waits for the client to do the same; a client lets the server go first (section 7.1.1). What is still unread is thrown
     /// away, for a socket dropped with unread input takes our Close with it.
     fn poll_shut_down(&self, slot: Slot, cx: &Context<'_>) -> Poll<()> {
-        let is_clean = matches!(self.state.borrow().cause.as_deref(), Some(Error::Closed(_)));
+        let is_clean = matches!(self.state().cause.as_deref(), Some(Error::Closed(_)));
         let server_goes_first = self.role == Role::Client && is_clean;
         if !server_goes_first && self.poll_shut().is_pending() {
             return self.park(slot);
@@ -1348,7 +1392,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 Poll::Ready(Err(_)) => {}
                 // The peer has had our Close and said all it has to say; a server need not wait for more.
                 Poll::Pending if is_clean && self.role == Role::Server => {}
-                Poll::Pending => return self.park(slot),
+                Poll::Pending => {
+                    buffer.untouched();
+                    return self.park(slot);
+                }
             }
             self.tear_down();
             return Poll::Ready(());
@@ -1359,7 +1406,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
 
     /// Shuts down the write side.
     fn poll_shut(&self) -> Poll<()> {
-        if self.state.borrow().output != Output::Open {
+        if self.state().output != Output::Open {
             return Poll::Ready(());
         }
         let closed = std::task::ready!(self.poll_stream(AsyncWrite::poll_close));
@@ -1375,13 +1422,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             // The peer was quicker; there is nobody left to tell.
             log::debug!("websocket: shutdown failed: {error}");
         }
-        self.state.borrow_mut().output = Output::Shut;
+        self.state_mut().output = Output::Shut;
         Poll::Ready(())
     }
 
     /// How the closing handshake went.
     fn verdict(&self) -> Result<(), Error> {
-        match self.state.borrow().cause.as_deref() {
+        match self.state().cause.as_deref() {
             None | Some(Error::Closed(_)) => Ok(()),
             Some(cause) => Err(cause.duplicate()),
         }
@@ -1402,24 +1449,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Member for Shared<T> {
     }
 
     fn heard(&self) -> &Cell<Span> {
-        &self.state.heard
+        &self.heard
     }
 
     fn keep_heard(&self) {
-        self.state.keep_heard();
+        Self::keep_heard(self);
     }
 
     fn write_queued(&self) -> usize {
-        let heard = self.state.heard.take();
+        let heard = self.heard.get();
+        let before = if heard.is_empty() { self.queued() } else { heard.len() };
         if !heard.is_empty() {
-            batch::with_heard(heard, |frames| _ = self.write_encoded(frames, None));
-            return heard.len();
+            self.write_heard(heard);
+            if self.is_quiet() {
+                return before;
+            }
         }
-        let before = self.queued();
         if self.wants_drive() {
             self.drive(None);
         }
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state_mut();
         Resting::rest(&mut state.outbound);
         before.saturating_sub(state.outbound.queued())
     }
@@ -1432,15 +1481,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Member for Shared<T> {
 impl<T> Shared<T> {
     /// A message that was being written from where it lies goes on from the outbox, or ends.
     fn end_direct(&self, unwritten: &[u8], rest: Rest) {
-        self.state.borrow_mut().outbound.end_direct(unwritten, rest);
+        self.state_mut().outbound.end_direct(unwritten, rest);
     }
 
     /// The same, from the `Drop` of its future: whoever waits goes on writing it. A rest above the message limit is not kept:
     /// the frame is finished, and a Close tells the peer that the message is not, if it has begun and now lacks its end.
     pub(crate) fn abandon_direct(&self, unwritten: &[u8]) {
-        self.state.way.set(0);
-        self.state.keep_heard();
-        let Ok(mut state) = self.state.state.try_borrow_mut() else {
+        self.way.set(0);
+        self.keep_heard();
+        let Ok(mut state) = self.cell.try_borrow_mut() else {
             return self.spill_failed.set(true);
         };
         let rest = if unwritten.len() <= self.max_message { Rest::Message } else { Rest::Frame };
@@ -1526,7 +1575,7 @@ impl<T> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Connection");
         debug.field("role", &self.role);
-        if let Ok(state) = self.state.state.try_borrow() {
+        if let Ok(state) = self.cell.try_borrow() {
             debug.field("queued", &state.outbound.queued()).field("cause", &state.cause);
         }
         debug.finish_non_exhaustive()

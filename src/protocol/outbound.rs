@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::deflate::{Deflate, Deflater, Variants};
@@ -752,15 +753,22 @@ impl Outbound {
             // A client masks each copy with a key of its own.
             let head = Head { rsv1: packed.is_some(), ..Head::whole(frame.kind.opcode()) };
             self.append(head, payload_of(bytes));
-        } else if bytes.len() <= COPY {
-            self.push_encoded(bytes);
         } else {
-            self.push_shared(Rc::clone(bytes), 0, bytes.len());
+            self.push_whole(bytes);
         }
     }
 
-    /// Queues whole frames of a server, from `start` to `end`, where they lie.
-    pub(crate) fn push_shared(&mut self, bytes: Rc<[u8]>, start: usize, end: usize) {
+    /// Queues one frame of a server: copied, if it is short.
+    pub(crate) fn push_whole(&mut self, frame: &Rc<[u8]>) {
+        if frame.len() <= COPY {
+            self.push_encoded(frame);
+        } else {
+            self.push_shared(Rc::clone(frame), 0..frame.len());
+        }
+    }
+
+    /// Queues whole frames of a server, where they lie.
+    pub(crate) fn push_shared(&mut self, bytes: Rc<[u8]>, Range { start, end }: Range<usize>) {
         self.seal();
         self.queued = self.queued.saturating_add(end.saturating_sub(start));
         self.ready.push_back(Chunk::Shared { bytes, start, end, at: 0 });
@@ -914,7 +922,7 @@ impl Outbound {
             // The frame that has begun comes first, and alone if something other than what is queued behind it goes next:
             // a Pong that waits, or the next fragment of a direct message, for which this frame was a Pong between.
             Place::InsideFrame if self.pong.is_some() || self.direct.is_some() => {
-                self.ready.pop_front().map(Batch::of)
+                self.ready.pop_front().map(|chunk| Batch::of(self.begun(chunk)))
             }
             Place::InsideFrame => self.take_ready(),
             Place::Boundary if self.direct.as_ref().is_some_and(Direct::is_inside_frame) => None,
@@ -931,6 +939,20 @@ impl Outbound {
             self.lent = Lent::Batch;
         }
         batch
+    }
+
+    /// The frame of `chunk` that has begun. What is behind it goes back, if it is shared: it may be much.
+    fn begun(&mut self, mut chunk: Chunk) -> Chunk {
+        if let Chunk::Shared { bytes, start, end, at } = &mut chunk {
+            let frames = bytes.get(*start..*end).unwrap_or_default();
+            let next = start.saturating_add(frame_end(frames, *at));
+            if next < *end {
+                let behind = Chunk::Shared { bytes: Rc::clone(bytes), start: next, end: *end, at: 0 };
+                self.ready.push_front(behind);
+                *end = next;
+            }
+        }
+        chunk
     }
 
     fn take_ready(&mut self) -> Option<Batch> {
@@ -993,13 +1015,19 @@ impl Outbound {
         frame.encode_masked(opcode, payload, key)
     }
 
-    /// Takes back frames that went past the outbox, of which only `written` bytes have gone: they come before all that was queued
+    /// Takes back a frame that went past the outbox, of which only `written` bytes have gone: it comes before all that was queued
     /// meanwhile.
-    pub(crate) fn put_back_encoded(&mut self, frames: &[u8], written: usize) {
+    pub(crate) fn put_back_short(&mut self, frame: &[u8], written: usize) {
         let mut bytes = spare::take();
-        bytes.extend_from_slice(frames);
+        bytes.extend_from_slice(frame);
         self.queued = self.queued.saturating_add(bytes.len());
         self.put_back(Batch::of(Chunk::Frames { bytes, at: 0 }), written);
+    }
+
+    /// Takes note of so many bytes that are being written as if they had been handed out here, to be [put back](Self::put_back).
+    pub(crate) const fn lend(&mut self, len: usize) {
+        self.lent = Lent::Batch;
+        self.queued = self.queued.saturating_add(len);
     }
 
     /// Takes back what [`take_frames`](Self::take_frames) handed out, of which `written` bytes have gone.
@@ -1287,6 +1315,13 @@ struct UnsentFrames {
     is_rest: bool,
 }
 
+impl Unsent {
+    /// Bytes of the longest fragment, and the mark.
+    pub(crate) const fn sizes(&self) -> (usize, usize) {
+        (self.fragment, self.mark)
+    }
+}
+
 /// Moving to another thread.
 impl Outbound {
     /// Takes out all that waits, and what compresses. There must be no batch out, no direct message and no Close.
@@ -1413,7 +1448,7 @@ mod tests {
         let frames: Rc<[u8]> = b"before\x81\x03one\x81\x03two\x81\x05threebehind".as_slice().into();
         for (written, expected) in [(0, &b""[..]), (5, b""), (6, b"\x03two"), (9, b"o"), (10, b"")] {
             let mut outbound = Outbound::server();
-            outbound.push_shared(Rc::clone(&frames), 6, 23);
+            outbound.push_shared(Rc::clone(&frames), 6..23);
             assert_eq!(outbound.queued(), 17);
             let batch = outbound.take().unwrap();
             assert_eq!(batch.first(), b"\x81\x03one\x81\x03two\x81\x05three");
