@@ -88,10 +88,7 @@ pub(crate) struct Shared<T> {
     is_closing: Cell<bool>,
     receiver_dropped: Cell<bool>,
     role: Role,
-    /// Whether the stream is one of the sockets that a runtime of ours knows.
-    is_bare_socket: bool,
-    /// Whether the stream can tell, without being asked for bytes, that there may be some.
-    is_told_of_bytes: bool,
+    nature: Nature,
     /// Whether what was heard is being written.
     is_heard_out: Cell<bool>,
     /// What is to be written at the end of a turn of a batch, and lies in its log: nothing else is queued then. Who looks at the state finds
@@ -114,6 +111,16 @@ pub(crate) struct Shared<T> {
     /// In nanoseconds; `u64::MAX` is for ever.
     close_timeout: u64,
     max_message: usize,
+}
+
+/// What is known of the stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nature {
+    Unknown,
+    /// It is one of the sockets that a runtime of ours knows.
+    Socket,
+    /// ... and can tell, without being asked for bytes, that there may be some.
+    TellingSocket,
 }
 
 /// What the handshake agreed on.
@@ -243,8 +250,11 @@ impl<T> Shared<T> {
             receiver_dropped: Cell::new(false),
             orphan: Cell::new(None),
             timer,
-            is_bare_socket: socket.is_some(),
-            is_told_of_bytes: socket.is_some_and(|socket| socket.poll_readable.is_some()),
+            nature: match &socket {
+                None => Nature::Unknown,
+                Some(Socket { poll_readable: None, .. }) => Nature::Socket,
+                Some(_) => Nature::TellingSocket,
+            },
             socket,
             agreed,
             role,
@@ -455,7 +465,7 @@ impl<T> Shared<T> {
             self.hub.wake_slot(Slot::Sender);
         }
         if me != Some(Slot::Receiver) && self.parked.contains(Slot::Receiver) {
-            let only_reads = self.is_bare_socket && self.state().outbound.is_open();
+            let only_reads = self.is_bare_socket() && self.state().outbound.is_open();
             if !only_reads {
                 self.hub.wake_slot(Slot::Receiver);
             }
@@ -464,9 +474,21 @@ impl<T> Shared<T> {
 
     /// Bytes were read. The same holds the other way round: TLS writes may wait for a read.
     fn read_some(&self) {
-        if self.parked.contains(Slot::Sender) && !self.is_bare_socket {
+        if self.parked.contains(Slot::Sender) && !self.is_bare_socket() {
             self.hub.wake_slot(Slot::Sender);
         }
+    }
+
+    /// Whether the stream is one of the sockets that a runtime of ours knows.
+    #[inline]
+    fn is_bare_socket(&self) -> bool {
+        self.nature != Nature::Unknown
+    }
+
+    /// Whether the stream can tell, without being asked for bytes, that there may be some.
+    #[inline]
+    fn is_told_of_bytes(&self) -> bool {
+        self.nature == Nature::TellingSocket
     }
 
     /// Sees to it that what was queued is written, by somebody who waits anyway, or here and now.
@@ -761,7 +783,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// Waits until there may be bytes, if the stream can tell without being asked for them.
     #[inline]
     pub(crate) fn poll_readable(&self) -> Poll<Result<(), ReadEnd>> {
-        if self.is_told_of_bytes { self.poll_told() } else { Poll::Ready(Ok(())) }
+        if self.is_told_of_bytes() { self.poll_told() } else { Poll::Ready(Ok(())) }
     }
 
     #[inline(never)]
@@ -776,7 +798,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// Waits on for bytes, for a receiver whose reading side is at rest, if the stream can tell of them; ready when he has to look himself. One
     /// of a thousand that were told something has been woken to write it, or not even that.
     pub(crate) fn poll_at_rest(&self, slot: Slot, cx: &Context<'_>) -> Poll<()> {
-        if !self.is_told_of_bytes || self.broken().is_some() {
+        if !self.is_told_of_bytes() || self.broken().is_some() {
             return Poll::Ready(());
         }
         self.register(slot, cx);
@@ -847,7 +869,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
         let mut state = self.state_mut();
         // A socket holds nothing back.
-        state.unflushed |= !self.is_bare_socket;
+        state.unflushed |= !self.is_bare_socket();
         state.outbound.put_back_frames(frames, count);
         written.map_ok(|_| state.left())
     }
@@ -856,7 +878,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     #[inline(never)]
     fn write_batch(&self) -> Option<Poll<io::Result<Left>>> {
         // Left where it is while it is written: moving it the moment it is made costs a tenth of a short message.
-        let taken = self.state_mut().take_batch(self.is_bare_socket);
+        let taken = self.state_mut().take_batch(self.is_bare_socket());
         let batch = taken.as_ref()?;
         let written = self.poll_stream(|stream, cx| poll_write_batch(stream, cx, batch));
         let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
@@ -1052,7 +1074,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// Flushes what went past the outbox. A socket holds nothing back.
     #[inline]
     fn flush_past(&self) {
-        if self.is_bare_socket {
+        if self.is_bare_socket() {
             return;
         }
         match self.poll_stream(AsyncWrite::poll_flush) {
@@ -1081,7 +1103,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let count = if let Poll::Ready(Ok(count)) = written { count } else { 0 };
         {
             let mut state = self.state_mut();
-            state.unflushed |= !self.is_bare_socket;
+            state.unflushed |= !self.is_bare_socket();
             if !is_known {
                 state.outbound.lend(heard.len());
             }
@@ -1109,7 +1131,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 // The stream has closed the connection meanwhile.
                 return SendStage::Waiting;
             }
-            state.unflushed = !self.is_bare_socket;
+            state.unflushed = !self.is_bare_socket();
             state.outbound.put_back_short(frame, count);
         }
         match written {
@@ -1263,7 +1285,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 Poll::Pending => return self.park(Slot::Sender),
                 Poll::Ready(Err(error)) => self.write_failed(error),
                 Poll::Ready(Ok(_)) => {
-                    self.state_mut().unflushed |= !self.is_bare_socket;
+                    self.state_mut().unflushed |= !self.is_bare_socket();
                     self.wrote(Some(Slot::Sender));
                     // A message that lacks its end was cut by `close_now`: that is an error, found above.
                     if !self.state().outbound.is_direct() && *written == payload.len() {
@@ -1386,7 +1408,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                     }
                 }
                 // The server has gone, and we go, too. A bare socket ends by being dropped; other streams may have a last word, as TLS has.
-                Poll::Ready(Err(_)) if !self.is_bare_socket && self.poll_shut().is_pending() => {
+                Poll::Ready(Err(_)) if !self.is_bare_socket() && self.poll_shut().is_pending() => {
                     return self.park(slot);
                 }
                 Poll::Ready(Err(_)) => {}
