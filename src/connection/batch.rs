@@ -21,9 +21,9 @@ use crate::protocol::Outbound;
 /// Connections that the end of one turn writes to, and bytes of them after which it writes no more.
 const BUDGET: (usize, usize) = (1024, 1 << 20);
 /// Bytes that a log holds. What comes after goes into each outbox.
-const LOG: usize = 256 << 10;
-/// Bytes of room that a log keeps for the next turn.
-const KEPT: usize = 64 << 10;
+const LOG: usize = (64 << 10) - 1;
+/// Frames for which a log keeps room for the next turn.
+const FRAMES: usize = 64;
 /// Bytes of the longest frame that goes into the log. A longer one is shared as it is.
 const LONGEST: usize = 16 << 10;
 /// What a member hears and does not write in the turn is copied, up to so many bytes.
@@ -83,7 +83,7 @@ impl Log {
         }
         let start = self.bytes.len();
         let end = start.checked_add(frame.len()).filter(|end| frame.len() <= LONGEST && *end <= LOG)?;
-        let span = Span { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? };
+        let span = Span { start: u16::try_from(start).ok()?, end: u16::try_from(end).ok()? };
         self.shared.take();
         self.bytes.extend_from_slice(frame);
         self.frames.push((Rc::clone(frame), span));
@@ -92,9 +92,8 @@ impl Log {
 
     fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT);
         self.frames.clear();
-        self.frames.shrink_to(KEPT / COPY);
+        self.frames.shrink_to(FRAMES);
         self.shared.take();
     }
 
@@ -122,8 +121,8 @@ impl Log {
 /// A stretch of the log; empty if it ends where that begins.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Span {
-    start: u32,
-    end: u32,
+    start: u16,
+    end: u16,
 }
 
 impl Span {
@@ -133,8 +132,7 @@ impl Span {
     }
 
     fn range(self) -> Range<usize> {
-        let from = |place| usize::try_from(place).unwrap_or(usize::MAX);
-        from(self.start)..from(self.end)
+        usize::from(self.start)..usize::from(self.end)
     }
 
     pub(crate) const fn is_empty(self) -> bool {

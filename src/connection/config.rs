@@ -232,8 +232,8 @@ impl Config {
         self
     }
 
-    /// Time for the whole closing handshake (default 5 s): writing what was queued, our Close, the peer's, the end
-    /// of the stream.
+    /// Time for the whole closing handshake (default 5 s; a part of a millisecond counts as a whole one): writing what was queued, our Close, the
+    /// peer's, the end of the stream.
     ///
     /// # Examples
     ///

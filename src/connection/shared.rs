@@ -69,8 +69,6 @@ const DIRECT_BUDGET: (usize, usize) = (16, 1 << 20);
 // In this order, for what a message needs lies in as few cache lines as it fits in.
 #[repr(C)]
 pub(crate) struct Shared<T> {
-    /// Bytes that were read only to be thrown away.
-    drained: Cell<u32>,
     /// How many cork scopes are polling their work at this moment.
     corked: Cell<u16>,
     /// Messages of fewer bytes go to the stream past the outbox, for nothing is in their way. Who may change that takes it back, to 0, and
@@ -108,9 +106,11 @@ pub(crate) struct Shared<T> {
     timer: Box<dyn Timer>,
     /// What few connections agreed on.
     agreed: Option<Box<Agreed>>,
-    /// In nanoseconds; `u64::MAX` is for ever.
-    close_timeout: u64,
     max_message: usize,
+    /// In milliseconds; `u32::MAX` is for ever.
+    close_timeout: u32,
+    /// Bytes that were read only to be thrown away.
+    drained: Cell<u32>,
 }
 
 /// What is known of the stream.
@@ -258,7 +258,8 @@ impl<T> Shared<T> {
             socket,
             agreed,
             role,
-            close_timeout: u64::try_from(config.close_timeout.as_nanos()).unwrap_or(u64::MAX),
+            close_timeout: u32::try_from(config.close_timeout.as_nanos().div_ceil(1_000_000))
+                .unwrap_or(u32::MAX),
             max_message: config.max_message,
         }
     }
@@ -531,10 +532,10 @@ impl<T> Shared<T> {
 
     // --- how it ends -----------------------------------------------------------------------------------------
 
-    const fn close_timeout(&self) -> Duration {
+    fn close_timeout(&self) -> Duration {
         match self.close_timeout {
-            u64::MAX => Duration::MAX,
-            nanoseconds => Duration::from_nanos(nanoseconds),
+            u32::MAX => Duration::MAX,
+            milliseconds => Duration::from_millis(milliseconds.into()),
         }
     }
 
