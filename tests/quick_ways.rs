@@ -37,9 +37,30 @@ type Task<R> = Pin<Box<dyn Future<Output = R>>>;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// --- 1. the rest of a short write at the end of a turn ------------------------------------------------------------------
+// --- the rest of a short write at the end of a turn ------------------------------------------------------------------
 
-#[cfg(feature = "tokio")]
+/// Tells a connection ten frames of so many bytes a turn until its socket is full, and returns how many bytes that were.
+#[cfg(all(unix, any(feature = "tokio", feature = "async-io")))]
+async fn tell_until_it_is_full<T>(handle: &QueueHandle<T>, len: usize) -> usize
+where
+    T: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
+{
+    let mut told = 0;
+    while handle.queued_bytes() == 0 {
+        batch(async {
+            for _ in 0..10 {
+                let frame = EncodedFrame::binary(&vec![7; len]);
+                handle.queue(&frame).unwrap();
+                told += frame.as_bytes().len();
+            }
+        })
+        .await;
+        futures_lite::future::yield_now().await;
+    }
+    told
+}
+
+#[cfg(all(unix, feature = "tokio"))]
 #[test]
 fn the_rest_of_a_batch_on_tokio_leaves_when_the_peer_reads() {
     use tokio::io::AsyncReadExt as _;
@@ -53,35 +74,16 @@ fn the_rest_of_a_batch_on_tokio_leaves_when_the_peer_reads() {
             let (sender, mut receiver) = websocket.split();
             let waits = tokio::task::spawn_local(async move { while receiver.receive().await.is_ok() {} });
             tokio::task::yield_now().await;
-            let frame = EncodedFrame::binary(&vec![7; 6000 + 137 * round]);
-            let mut told = 0;
-            while handle.queued_bytes() == 0 {
-                batch(async {
-                    for _ in 0..10 {
-                        handle.queue(&EncodedFrame::binary(frame.payload())).unwrap();
-                        told += frame.as_bytes().len();
-                    }
-                })
-                .await;
-                tokio::task::yield_now().await;
-            }
-            let queued = handle.queued_bytes();
-            eprintln!("round {round}: {queued} of a turn of {}", 10 * frame.as_bytes().len());
-            let mut data = vec![0; told];
+            let mut data = vec![0; tell_until_it_is_full(&handle, 6000 + 137 * round).await];
             let read = tokio::time::timeout(Duration::from_secs(2), peer.read_exact(&mut data)).await;
-            assert!(
-                read.is_ok(),
-                "round {round}: of {told} bytes, {queued} were queued, {} never leave (a turn heard {})",
-                handle.queued_bytes(),
-                10 * frame.as_bytes().len(),
-            );
+            assert!(read.is_ok(), "round {round}: {} bytes never leave", handle.queued_bytes());
             waits.abort();
             drop(sender);
         }
     });
 }
 
-#[cfg(feature = "async-io")]
+#[cfg(all(unix, feature = "async-io"))]
 #[test]
 fn the_rest_of_a_batch_on_async_io_leaves_when_the_peer_reads() {
     use futures_lite::{AsyncReadExt as _, FutureExt as _};
@@ -92,52 +94,22 @@ fn the_rest_of_a_batch_on_async_io_leaves_when_the_peer_reads() {
             let (ours, peer) = UnixStream::pair().unwrap();
             let ours = async_io::Async::new(ours).unwrap();
             let mut peer = async_io::Async::new(peer).unwrap();
-            let websocket = WebSocket::from_stream_of(ours);
+            let websocket = WebSocket::from_handshaken(ours, Role::Server, Config::new(), Vec::new());
             let handle = websocket.sender.queue_handle();
             let (sender, mut receiver) = websocket.split();
             let waits = executor.spawn(async move { while receiver.receive().await.is_ok() {} });
             futures_lite::future::yield_now().await;
-            let frame = EncodedFrame::binary(&vec![7; 6000 + 137 * round]);
-            let mut told = 0;
-            while handle.queued_bytes() == 0 {
-                batch(async {
-                    for _ in 0..10 {
-                        handle.queue(&EncodedFrame::binary(frame.payload())).unwrap();
-                        told += frame.as_bytes().len();
-                    }
-                })
-                .await;
-                futures_lite::future::yield_now().await;
-            }
-            let queued = handle.queued_bytes();
-            eprintln!("round {round}: {queued} of a turn of {}", 10 * frame.as_bytes().len());
-            let mut data = vec![0; told];
+            let mut data = vec![0; tell_until_it_is_full(&handle, 6000 + 137 * round).await];
             let read = async { peer.read_exact(&mut data).await.is_ok() }
                 .or(async {
                     async_io::Timer::after(Duration::from_secs(2)).await;
                     false
                 })
                 .await;
-            assert!(
-                read,
-                "round {round}: of {told} bytes, {queued} were queued, {} never leave (a turn heard {})",
-                handle.queued_bytes(),
-                10 * frame.as_bytes().len(),
-            );
+            assert!(read, "round {round}: {} bytes never leave", handle.queued_bytes());
             drop((waits, sender));
         }
     }));
-}
-
-trait FromStreamOf<T> {
-    fn from_stream_of(stream: T) -> Self;
-}
-impl FromStreamOf<async_io::Async<std::os::unix::net::UnixStream>>
-    for WebSocket<async_io::Async<std::os::unix::net::UnixStream>>
-{
-    fn from_stream_of(stream: async_io::Async<std::os::unix::net::UnixStream>) -> Self {
-        WebSocket::from_handshaken(stream, Role::Server, Config::new(), Vec::new())
-    }
 }
 
 #[test]
@@ -178,7 +150,7 @@ fn what_the_stream_queues_while_a_turn_writes_leaves_though_nobody_waits() {
     assert_eq!(script.take_written(), b"\x81\x05hello\x81\x06within");
 }
 
-// --- 3. lost by a close from within ------------------------------------------------------------------------------------
+// --- lost by a close from within ------------------------------------------------------------------------------------
 
 #[test]
 fn what_was_queued_before_a_close_leaves_before_it_though_the_stream_closes_and_waits() {
@@ -232,7 +204,7 @@ fn closed_now_from_within_drops_the_frames_that_have_not_begun() {
     assert_eq!(script.take_written(), b"\x81\x03one\x88\x02\x03\xE8");
 }
 
-// --- 5. memory of many that are stuck -----------------------------------------------------------------------------------
+// --- memory of many that are stuck -----------------------------------------------------------------------------------
 
 #[test]
 fn a_frame_that_many_slow_members_hear_is_there_once() {
@@ -271,7 +243,7 @@ fn a_frame_that_many_slow_connections_are_told_outside_a_batch_is_there_once_too
     assert!(held < 200_000, "{held} bytes for one frame of 16 KB that 60 were told");
 }
 
-// --- 6. a send that has ended still waits -------------------------------------------------------------------------------
+// --- a send that has ended still waits -------------------------------------------------------------------------------
 
 #[test]
 fn a_send_that_has_ended_does_not_wait_any_more() {
@@ -304,7 +276,7 @@ fn a_send_that_has_ended_does_not_wait_any_more() {
     }
 }
 
-// --- 7. sizes after a move ----------------------------------------------------------------------------------------------
+// --- sizes after a move ----------------------------------------------------------------------------------------------
 
 #[test]
 fn sizes_hold_after_a_move() {
@@ -319,7 +291,7 @@ fn sizes_hold_after_a_move() {
     assert_eq!(script.take_written(), b"\x01\x03Hel\x80\x02lo");
 }
 
-// --- 8. buffers lent ----------------------------------------------------------------------------------------------------
+// --- buffers lent ----------------------------------------------------------------------------------------------------
 
 #[test]
 fn memory_follows_what_has_come_though_full_buffers_were_read_ahead() {
@@ -375,7 +347,7 @@ fn memory_follows_what_has_come_where_nothing_was_read_ahead_too() {
     assert!(live < 20 * (64 << 10), "{live} bytes for 80 connections that have read 20 bytes each");
 }
 
-// --- 10. what was accepted is not in sight while a turn writes it ---------------------------------------------------------
+// --- what was accepted is not in sight while a turn writes it ---------------------------------------------------------
 
 #[test]
 fn what_was_queued_before_a_long_message_leaves_before_it() {
@@ -427,7 +399,7 @@ fn a_flush_waits_for_what_a_turn_is_writing() {
     *script.on_write.borrow_mut() = None;
 }
 
-// --- 12. a Pong behind what is stuck --------------------------------------------------------------------------------------
+// --- a Pong behind what is stuck --------------------------------------------------------------------------------------
 
 #[test]
 fn a_pong_that_found_the_outbox_full_leaves_at_the_next_frame_boundary() {
@@ -453,7 +425,7 @@ fn a_pong_that_found_the_outbox_full_leaves_at_the_next_frame_boundary() {
     assert_eq!(at, Some(15_004), "the Pong waits for the frame that has begun, and no more");
 }
 
-// --- 13. the budget of a turn ---------------------------------------------------------------------------------------------
+// --- the budget of a turn ---------------------------------------------------------------------------------------------
 
 #[test]
 fn sockets_that_take_nothing_do_not_use_up_what_a_turn_writes() {
@@ -479,7 +451,7 @@ fn sockets_that_take_nothing_do_not_use_up_what_a_turn_writes() {
     assert_eq!(last.0.write_calls.get(), 1, "the turn has written nothing yet");
 }
 
-// --- 14. moved in the turn, dropped in the turn -----------------------------------------------------------------------------
+// --- moved in the turn, dropped in the turn -----------------------------------------------------------------------------
 
 #[test]
 fn a_member_that_moves_in_the_turn_takes_along_what_it_heard() {
@@ -781,7 +753,7 @@ fn many_that_read_a_little_hear_all_of_it_and_nothing_of_others() {
     });
 }
 
-// --- 20. who waits is woken, on a stream that keeps the last waker of each direction, and holds back until it is flushed --------
+// --- who waits is woken, on a stream that keeps the last waker of each direction, and holds back until it is flushed --------
 
 struct Wire {
     choices: kit::choices::Chooser,

@@ -158,9 +158,11 @@ fn deflate(options: &Options) {
         rows.push(Row { connections: 100, in_flight: 16, size: 1 << 10 });
     }
     let mut names = options.names(Job::Deflate("default"));
-    // Ours at the fastest level too.
-    let fastest: Vec<_> = names.iter().filter(|name| name.server.starts_with("ours")).cloned().collect();
-    names.extend(fastest.into_iter().map(|name| Name { job: Job::Deflate("1"), ..name }));
+    // Ours at faster levels too.
+    let ours: Vec<_> = names.iter().filter(|name| name.server.starts_with("ours")).cloned().collect();
+    for level in ["3", "1"] {
+        names.extend(ours.iter().cloned().map(|name| Name { job: Job::Deflate(level), ..name }));
+    }
     let connect =
         |port, row: &Row| Client::connect(port, row.connections, Script::json(row.size), row.in_flight);
     let rows = measured(rows, &names, options, Server::start, connect);
