@@ -89,6 +89,9 @@ impl Deflate {
     /// How hard the compressor tries, 0 (not at all) to 9; a larger number counts as 9. Default 6. It is ours alone: the peer is
     /// not told.
     ///
+    /// What a lower one saves of a server's time and costs in bytes, where an echo of JSON of 1 KiB (and of 16 KiB) is compressed: 3 takes 0.98 (0.77) of what
+    /// 6 takes, for 1 % (4 %) more bytes; 2 takes 0.95 (0.64), for 4 % (9 %); 1 takes 0.60 (0.42), for 39 % (56 %).
+    ///
     /// # Examples
     ///
     /// ```
