@@ -233,6 +233,11 @@ pub(crate) fn add<M: Member + 'static>(member: &Rc<M>) -> bool {
     member.is_batched().get() || with_open(|batch| batch.add(member)).is_some()
 }
 
+/// Whether a piece of work is being polled.
+pub(crate) fn is_open() -> bool {
+    with_open(|_| ()).is_some()
+}
+
 /// Calls `work` with the batch, if one is open.
 fn with_open<R>(work: impl FnOnce(&Batch) -> R) -> Option<R> {
     // At the end of a thread, when its locals are gone, a connection may still be used.

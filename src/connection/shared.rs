@@ -947,7 +947,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     where
         T: 'static,
     {
-        if self.hears() && batch::hear(&self, frame.shared()) {
+        if batch::is_open() && self.hears() && batch::hear(&self, frame.shared()) {
             return Ok(());
         }
         if self.is_batched.get() && !self.state().outbound.has_room() {
