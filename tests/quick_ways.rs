@@ -293,6 +293,14 @@ fn sizes_hold_after_a_move() {
 
 // --- buffers lent ----------------------------------------------------------------------------------------------------
 
+/// A connection that has read two messages, and shows the first.
+fn shows_a_little() -> (Rc<Script>, WebSocket<Stream>) {
+    let (script, mut websocket) = connect(Role::Server, Config::new());
+    script.say(&[text("one"), text("two")].concat());
+    ready(Hand::new().once(websocket.receiver.receive())).unwrap();
+    (script, websocket)
+}
+
 #[test]
 fn memory_follows_what_has_come_though_full_buffers_were_read_ahead() {
     let foreign = || {
@@ -323,10 +331,7 @@ fn memory_follows_what_has_come_though_full_buffers_were_read_ahead() {
             drop(foreign());
         }
         for _ in 0..8 {
-            let (script, mut websocket) = connect(Role::Server, Config::new());
-            script.say(&[text("one"), text("two")].concat());
-            ready(Hand::new().once(websocket.receiver.receive())).unwrap();
-            held.push((script, websocket));
+            held.push(shows_a_little());
         }
     }
     let live = scope.live();
@@ -338,10 +343,7 @@ fn memory_follows_what_has_come_where_nothing_was_read_ahead_too() {
     let mut held = Vec::new();
     let scope = Scope::new();
     for _ in 0..80 {
-        let (script, mut websocket) = connect(Role::Server, Config::new());
-        script.say(&[text("one"), text("two")].concat());
-        ready(Hand::new().once(websocket.receiver.receive())).unwrap();
-        held.push((script, websocket));
+        held.push(shows_a_little());
     }
     let live = scope.live();
     assert!(live < 20 * (64 << 10), "{live} bytes for 80 connections that have read 20 bytes each");

@@ -130,14 +130,8 @@ fn serve(listener: TcpListener, to_all: bool) {
 }
 
 impl Connection {
-    const fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            open: false,
-            frames: Frames { header: Vec::new(), key: [0; 4], remaining: 0 },
-            unsent: Vec::new(),
-            was_full: false,
-        }
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, open: false, frames: Frames::default(), unsent: Vec::new(), was_full: false }
     }
 
     /// Takes what is there; the frames of it go to `output`. False once it is over.

@@ -37,13 +37,10 @@ pub(crate) trait Member {
     /// What it hears of the log.
     fn heard(&self) -> &Cell<Span>;
 
-    /// Puts what it hears of the log into its outbox.
-    fn keep_heard(&self);
-
     /// Writes what was queued, as far as the stream takes it; tells how many bytes it took.
     fn write_queued(&self) -> usize;
 
-    /// Wakes somebody who waits on the connection, to write what was queued; tells whether anybody does.
+    /// Wakes somebody who waits on the connection, to write what was queued or heard; tells whether anybody does.
     fn wake_one(&self) -> bool;
 }
 
@@ -312,7 +309,7 @@ impl Unwritten {
         let (mut members, mut bytes) = BUDGET;
         while let Some(member) = self.next() {
             let is_spent = members == 0 || bytes == 0;
-            if is_spent && wake(&*member) {
+            if is_spent && member.wake_one() {
                 continue;
             }
             let _panic = WakesOnPanic(&*member);
@@ -329,16 +326,10 @@ impl Unwritten {
     }
 }
 
-/// Wakes somebody who waits, to write what was queued; tells whether anybody does.
-fn wake(member: &dyn Member) -> bool {
-    member.keep_heard();
-    member.wake_one()
-}
-
 impl Drop for Unwritten {
     fn drop(&mut self) {
         while let Some(member) = self.next() {
-            wake(&*member);
+            member.wake_one();
         }
         if self.0.capacity() > 0 {
             // Kept for the next turn.

@@ -113,7 +113,7 @@ pub(crate) struct Shared<T> {
     drained: Cell<u32>,
 }
 
-/// What is known of the stream.
+/// What is known of the stream: what `socket` says, beside what else a message needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nature {
     Unknown,
@@ -1475,10 +1475,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Member for Shared<T> {
         &self.heard
     }
 
-    fn keep_heard(&self) {
-        Self::keep_heard(self);
-    }
-
     fn write_queued(&self) -> usize {
         let heard = self.heard.get();
         let before = if heard.is_empty() { self.queued() } else { heard.len() };
@@ -1497,6 +1493,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Member for Shared<T> {
     }
 
     fn wake_one(&self) -> bool {
+        self.keep_heard();
         Self::wake_one(self)
     }
 }

@@ -8,7 +8,6 @@
 //! It knows nothing of what is to be sent in answer: that is for whoever reads the events.
 
 use super::deflate::{Deflate, Inflater};
-use super::header::{MASK, MAX_CONTROL};
 use super::{CloseFrame, FrameHeader, Mask, OpCode, ProtocolError, Role, Utf8Validator, spare};
 
 /// Payload of which this much is still to come, and no less, is read straight to where it stays.
@@ -431,9 +430,7 @@ impl Inbound {
                 spare::give(std::mem::take(buffer));
             }
         }
-        if self.message.capacity() > LONG {
-            fit(&mut self.message);
-        }
+        fit(&mut self.message);
         if let Some(inflater) = &mut self.inflater {
             fit(inflater.packed());
         }
@@ -487,9 +484,8 @@ impl Inbound {
 
     /// The Ping or Pong that is next, if all of it is here: the same.
     pub(crate) fn unmask_control(&mut self, input: &mut [u8]) -> Option<(Event, usize, usize)> {
-        let [first, second, rest @ ..] = input else { return None };
         // FIN, no reserved bit, and the opcode.
-        let event = match first {
+        let event = match input.first()? {
             0x89 => Event::Ping,
             0x8A => Event::Pong,
             _ => return None,
@@ -497,19 +493,16 @@ impl Inbound {
         if !matches!(&self.stage, Stage::Header(PartialHeader { len: 0, .. })) {
             return None;
         }
-        let len = usize::from(*second & !MASK);
-        let start = match (self.role, *second & MASK != 0) {
-            _ if len > MAX_CONTROL => return None,
-            (Role::Server, true) => {
-                let (key, payload) = rest.split_first_chunk_mut()?;
-                Mask::new(*key).apply_once(payload.get_mut(..len)?);
-                6_usize
-            }
-            (Role::Client, false) if len <= rest.len() => 2,
+        let (header, start) = FrameHeader::decode(input).ok()??;
+        let end = start.saturating_add(usize::try_from(header.payload_len).ok()?);
+        let payload = input.get_mut(start..end)?;
+        match (self.role, header.mask) {
+            (Role::Server, Some(key)) => Mask::new(key).apply_once(payload),
+            (Role::Client, None) => {}
             _ => return None,
-        };
+        }
         self.forget_shown();
-        Some((event, start, start.saturating_add(len)))
+        Some((event, start, end))
     }
 
     /// The same, but unmasked to the end of `data`; and text is judged.

@@ -705,19 +705,10 @@ impl Outbound {
         self.deflater.as_ref().is_some_and(|deflater| deflater.wants(len))
     }
 
-    /// Messages of fewer bytes go out in one frame of a short payload, as they are.
-    #[inline]
-    fn short_below(&self) -> usize {
-        let most = MAX_CONTROL.min(self.fragment);
-        self.deflater
-            .as_ref()
-            .map_or(usize::MAX, |deflater| deflater.wants_from())
-            .min(most.saturating_add(1))
-    }
-
+    /// Whether a message goes out in one frame of a short payload, as it is.
     #[inline]
     fn is_short(&self, payload: &[u8]) -> bool {
-        payload.len() < self.short_below()
+        payload.len() < usize::from(Self::way_with(self.fragment, self.deflater.as_deref()))
     }
 
     fn fragments(&mut self, kind: MessageKind, compressed: bool, payload: &[u8]) {
