@@ -11,16 +11,15 @@
     reason = "a test fails by panicking, and counts small numbers"
 )]
 
+mod scripted;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -30,6 +29,8 @@ use unsync_websocket::{
     WebSocket,
 };
 use unsync_websocket_test_alloc::{Counting, Scope};
+
+use scripted::{Hand, masked, ready};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -169,14 +170,6 @@ fn connect_as(role: Role, config: Config, timer: impl Timer) -> (Rc<Script>, Web
     (script, websocket)
 }
 
-/// A short frame as a client sends it, with a masking key of zeros.
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first, 0x80 | payload.len() as u8, 0, 0, 0, 0];
-    assert!(payload.len() < 126);
-    frame.extend_from_slice(payload);
-    frame
-}
-
 /// First byte and payload length of each frame; panics if it does not parse to its end.
 fn frames(mut wire: &[u8]) -> Vec<(u8, usize)> {
     let mut found = Vec::new();
@@ -191,49 +184,6 @@ fn frames(mut wire: &[u8]) -> Vec<(u8, usize)> {
         wire = &wire[header + mask + len..];
     }
     found
-}
-
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-/// A task polled by hand.
-struct Hand {
-    wakes: Arc<Wakes>,
-    waker: Waker,
-}
-
-impl Hand {
-    fn new() -> Self {
-        let wakes = Arc::new(Wakes::default());
-        Self { waker: Waker::from(Arc::clone(&wakes)), wakes }
-    }
-
-    fn poll<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
-        future.poll(&mut Context::from_waker(&self.waker))
-    }
-
-    /// Polls a future that is made and dropped for the occasion.
-    fn once<F: Future>(&self, future: F) -> Poll<F::Output> {
-        self.poll(pin!(future))
-    }
-
-    fn wakes(&self) -> usize {
-        self.wakes.0.swap(0, Ordering::SeqCst)
-    }
-}
-
-#[track_caller]
-fn ready<R>(poll: Poll<R>) -> R {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => panic!("it waits"),
-    }
 }
 
 /// A clock that is set by hand.

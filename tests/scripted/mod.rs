@@ -191,7 +191,7 @@ impl Wake for Wakes {
 /// A task polled by hand.
 pub struct Hand {
     wakes: Arc<Wakes>,
-    waker: Waker,
+    pub waker: Waker,
 }
 
 impl Hand {
