@@ -4,7 +4,8 @@
 //! One that has read keeps what it was lent until it waits for more: what was read is unmasked, and shown, where it lies. A few may do so at
 //! once; beyond those, what a read brought moves to memory of its own, unless it filled half a buffer and more: so memory follows what has
 //! come, also of ten thousand connections whose users do something else before they receive again. A buffer comes back zeroed as far as
-//! the stream says that it was filled: no byte that one connection received is ever in a buffer that another lends to its stream.
+//! the stream says that it was filled, or whole after a read that failed: no byte that one connection received is ever in a buffer that
+//! another lends to its stream.
 
 use std::cell::Cell;
 
@@ -48,13 +49,8 @@ impl Buffers {
     }
 
     #[inline]
-    fn lose(&self) {
-        self.lent.update(|lent| lent.saturating_sub(1));
-    }
-
-    #[inline]
     fn give_back(&self, buffer: Vec<u8>) {
-        self.lose();
+        self.lent.update(|lent| lent.saturating_sub(1));
         let before = self.last.replace(buffer);
         if !before.is_empty() {
             self.keep(before);
@@ -97,7 +93,7 @@ enum Holder {
     Lent,
     /// The thread's, kept with what is in it.
     Kept,
-    /// The thread's, but nobody knows what a stream that has failed has left in it.
+    /// The thread's, but nobody knows what a stream that has ended or failed has left in it.
     Spoilt,
 }
 
@@ -217,10 +213,7 @@ impl ReadBuffer {
         (self.at, self.end, self.shown) = (0, 0, 0);
         match holder {
             Holder::Lent | Holder::Kept => give_back(bytes, used),
-            Holder::Spoilt => {
-                // It goes, and the thread makes another.
-                let _ended = BUFFERS.try_with(Buffers::lose);
-            }
+            Holder::Spoilt => give_back(bytes, ReadBuffer::SIZE),
             Holder::Own if bytes.len() <= SHORT => spare::give(bytes),
             Holder::Own => {}
         }
@@ -329,12 +322,15 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_in_which_a_read_failed_is_lent_to_nobody() {
+    fn a_buffer_in_which_a_read_failed_comes_back_zeroed_whole_and_is_lent_again() {
         let mut spoilt = ReadBuffer::default();
         spoilt.space().fill(1);
+        let place = spoilt.bytes.as_ptr();
         drop(spoilt);
         assert_eq!(BUFFERS.with(|buffers| buffers.lent.get()), 0);
-        assert!(is_zeroed(&mut ReadBuffer::default()));
+        let mut again = ReadBuffer::default();
+        assert!(is_zeroed(&mut again));
+        assert_eq!(again.bytes.as_ptr(), place, "a connection that ends costs the thread no buffer");
     }
 
     #[test]
