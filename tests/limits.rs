@@ -741,3 +741,38 @@ fn whatever_is_sent_to_a_peer_that_never_reads_the_outbox_holds_its_mark_and_one
         assert!(scope.live() <= 2 * (OUTBOX + len as isize) + 2 * KIB, "{} bytes", scope.live());
     }
 }
+
+/// What a client masks for one write.
+const MASKED: isize = 32 * KIB;
+
+#[test]
+fn a_long_message_that_is_sent_is_held_by_its_sender_alone() {
+    for role in [Role::Server, Role::Client] {
+        let data = vec![7; 16 << 20];
+        let (peer, seen) = Flood::of(Then::Waits, b"", b"", 0);
+        seen.forget.set(true);
+        seen.room.set(1 << 20);
+        let (held, peak, allocations) = alone_with(peer, role, &data, &seen);
+        println!("{role:?}: {held} bytes while it waits, {peak} at most, {allocations} allocations");
+        let masked = if role == Role::Client { MASKED } else { 0 };
+        assert!(held <= masked + KIB && peak <= masked + KIB, "{role:?}: {held} bytes, and {peak}");
+        assert!(
+            allocations <= 4,
+            "{role:?}: {allocations} allocations for {} writes",
+            seen.written_bytes.get() >> 15
+        );
+        assert!(seen.written_bytes.get() > data.len() as u64);
+    }
+}
+
+/// Heap while a send of `data` waits for room, the most there was to its end, and how often memory was asked for.
+fn alone_with(peer: Flood, role: Role, data: &[u8], seen: &Seen) -> (isize, isize, u64) {
+    let mut socket = WebSocket::with_timer(peer, role, Config::new(), Vec::new(), NoTimer);
+    let scope = Scope::new();
+    let mut send = std::pin::pin!(socket.sender.send(data));
+    assert!(flood::run(send.as_mut()).is_none());
+    let held = scope.live();
+    seen.give_room(usize::MAX);
+    flood::run(send).expect("there is room").unwrap();
+    (held, scope.peak(), scope.allocations())
+}

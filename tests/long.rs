@@ -419,65 +419,80 @@ fn a_space_for_a_long_read_is_no_longer_than_what_has_come() {
     }
 }
 
+/// One end: its role, who it is to the slow model, and who its peer is.
+fn side(is_client: bool) -> (Role, From, From) {
+    if is_client {
+        (Role::Client, From::Client, From::Server)
+    } else {
+        (Role::Server, From::Server, From::Client)
+    }
+}
+
 // --- writing ------------------------------------------------------------------------------------------------------
 
 #[test]
-fn of_eight_fragments_in_one_write_none_is_lost_doubled_or_cut() {
+fn of_eight_fragments_in_one_write_or_one_that_is_masked_in_pieces_none_is_lost_doubled_or_cut() {
     let (most_pieces, cut) = (Cell::new(0), Cell::new(0));
-    each_seed("of_eight_fragments_in_one_write_none_is_lost_doubled_or_cut", 400, |run| {
-        let choices = &run.choices;
-        let fragment = choices.of(&[1000, 7000, 64 * KIB]);
-        let (tube, socket) = Tube::connect(choices, Role::Server, Config::new().fragment(fragment));
-        tube.is_moody.set(true);
-        tube.is_plain.set(choices.one_in(6));
-        let (mut sender, mut receiver) = socket.split();
-        let closes = choices.one_in(3);
-        if closes {
-            let (handle, mut left) = (sender.queue_handle(), choices.between(1, 12));
-            *tube.hook.borrow_mut() = Some(Box::new(move || {
-                left = left.saturating_sub(1);
-                if left == 0 {
-                    let _refused = handle.close_now(CloseCode::TRY_AGAIN_LATER, "slow");
-                }
-            }));
-        }
-        let payload = ledger::binary(1, choices.of(&[16, 17, 40, 130, 600]) * KIB + choices.between(0, 9));
-        let mut sent = None;
-        {
-            let (hand, mut send, drops) = (Hand::new(), pin!(sender.send(&payload)), choices.one_in(4));
-            for polls in 0.. {
-                assert!(polls < 100_000, "it makes progress");
-                if let Poll::Ready(result) = hand.poll(send.as_mut()) {
-                    sent = Some(result.is_ok());
-                    break;
-                }
-                assert!(hand.wakes() > 0, "it waits for a stream that is there");
-                if choices.one_in(3) {
-                    tube.say(&slow::frame(From::Client, true, PING, b"there?"));
-                    let _nothing = flood::run(receiver.receive());
-                }
-                if drops && choices.one_in(4) {
-                    break;
+    each_seed(
+        "of_eight_fragments_in_one_write_or_one_that_is_masked_in_pieces_none_is_lost_doubled_or_cut",
+        800,
+        |run| {
+            let choices = &run.choices;
+            let fragment = choices.of(&[1000, 7000, 64 * KIB]);
+            let (role, from, peer) = side(choices.one_in(2));
+            let (tube, socket) = Tube::connect(choices, role, Config::new().fragment(fragment));
+            tube.is_moody.set(true);
+            tube.is_plain.set(choices.one_in(6));
+            let (mut sender, mut receiver) = socket.split();
+            let closes = choices.one_in(3);
+            if closes {
+                let (handle, mut left) = (sender.queue_handle(), choices.between(1, 12));
+                *tube.hook.borrow_mut() = Some(Box::new(move || {
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        let _refused = handle.close_now(CloseCode::TRY_AGAIN_LATER, "slow");
+                    }
+                }));
+            }
+            let payload =
+                ledger::binary(1, choices.of(&[16, 17, 40, 130, 600]) * KIB + choices.between(0, 9));
+            let mut sent = None;
+            {
+                let (hand, mut send, drops) = (Hand::new(), pin!(sender.send(&payload)), choices.one_in(4));
+                for polls in 0.. {
+                    assert!(polls < 100_000, "it makes progress");
+                    if let Poll::Ready(result) = hand.poll(send.as_mut()) {
+                        sent = Some(result.is_ok());
+                        break;
+                    }
+                    assert!(hand.wakes() > 0, "it waits for a stream that is there");
+                    if choices.one_in(3) {
+                        tube.say(&slow::frame(peer, true, PING, b"there?"));
+                        let _nothing = flood::run(receiver.receive());
+                    }
+                    if drops && choices.one_in(4) {
+                        break;
+                    }
                 }
             }
-        }
-        // Whatever is left, the receiver writes as it waits.
-        let _nothing = flood::run(receiver.receive());
-        let seen = wire::check(From::Server, &tube.written.borrow());
-        let whole: Vec<_> =
-            seen.events.iter().filter(|event| matches!(event, Event::Binary(_))).cloned().collect();
-        let is_whole = whole == [Event::Binary(payload)];
-        let is_closed = wire::close_code(&seen).is_some();
-        let begun = seen.frames.iter().any(|frame| frame.opcode == BINARY);
-        match sent {
-            Some(true) => assert!(is_whole, "sent, and not there: {:?}", wire::brief(&seen.events)),
-            Some(false) => assert!(is_closed && whole.is_empty(), "{:?}", wire::brief(&seen.events)),
-            None => assert!(is_whole || is_closed || !begun, "{:?}", wire::brief(&seen.events)),
-        }
-        assert!(closes || !is_closed);
-        cut.set(cut.get() + usize::from(begun && !is_whole));
-        most_pieces.set(most_pieces.get().max(tube.most_pieces.get()));
-    });
+            // Whatever is left, the receiver writes as it waits.
+            let _nothing = flood::run(receiver.receive());
+            let seen = wire::check(from, &tube.written.borrow());
+            let whole: Vec<_> =
+                seen.events.iter().filter(|event| matches!(event, Event::Binary(_))).cloned().collect();
+            let is_whole = whole == [Event::Binary(payload)];
+            let is_closed = wire::close_code(&seen).is_some();
+            let begun = seen.frames.iter().any(|frame| frame.opcode == BINARY);
+            match sent {
+                Some(true) => assert!(is_whole, "sent, and not there: {:?}", wire::brief(&seen.events)),
+                Some(false) => assert!(is_closed && whole.is_empty(), "{:?}", wire::brief(&seen.events)),
+                None => assert!(is_whole || is_closed || !begun, "{:?}", wire::brief(&seen.events)),
+            }
+            assert!(closes || !is_closed);
+            cut.set(cut.get() + usize::from(begun && !is_whole));
+            most_pieces.set(most_pieces.get().max(tube.most_pieces.get()));
+        },
+    );
     println!("up to {} pieces a write, {} messages cut by a Close", most_pieces.get(), cut.get());
     assert!(is_replay() || (most_pieces.get() == 16 && cut.get() > 10));
 }
@@ -485,29 +500,56 @@ fn of_eight_fragments_in_one_write_none_is_lost_doubled_or_cut() {
 /// A Pong waits for what the stream has taken, and for the rest of the one fragment that it has taken a part of.
 #[test]
 fn a_pong_goes_behind_the_fragment_that_has_begun_of_those_that_were_handed_out() {
-    const FRAGMENT: usize = 4 + 1000;
-    for taken in [0, 1, 3, 4, 5, 1003, 1004, 1005, 1007, 1008, 1009, 3 * FRAGMENT, 3 * FRAGMENT + 1, 8030] {
-        let (tube, socket) = Tube::connect(&Chooser::seeded(0), Role::Server, Config::new().fragment(1000));
-        let (mut sender, mut receiver) = socket.split();
-        let payload = ledger::binary(1, 20_000);
-        let (hand, mut send) = (Hand::new(), pin!(sender.send(&payload)));
-        tube.room.set(taken);
-        assert!(hand.poll(send.as_mut()).is_pending());
-        tube.say(&slow::frame(From::Client, true, PING, b"there?"));
-        assert!(flood::run(receiver.receive()).is_none());
-        tube.give_room(usize::MAX);
-        hand.run(send).expect("there is room").unwrap();
-        let seen = wire::check(From::Server, &tube.written.borrow());
-        let place = seen.frames.iter().position(|frame| frame.opcode == PONG);
-        assert_eq!(place, Some(taken.div_ceil(FRAGMENT)), "{taken} bytes were taken");
-        assert!(seen.events.contains(&Event::Binary(payload.clone())));
+    for (is_client, header) in [(false, 4), (true, 8)] {
+        let (role, from, peer) = side(is_client);
+        let fragment = header + 1000;
+        let begun = [0, 1, 3, header, 5, fragment - 1, fragment, fragment + 1, fragment + header - 1];
+        let later =
+            [fragment + header, fragment + header + 1, 3 * fragment, 3 * fragment + 1, 8 * fragment - 2];
+        for taken in begun.into_iter().chain(later) {
+            let (tube, socket) = Tube::connect(&Chooser::seeded(0), role, Config::new().fragment(1000));
+            let (mut sender, mut receiver) = socket.split();
+            let payload = ledger::binary(1, 20_000);
+            let (hand, mut send) = (Hand::new(), pin!(sender.send(&payload)));
+            tube.room.set(taken);
+            assert!(hand.poll(send.as_mut()).is_pending());
+            tube.say(&slow::frame(peer, true, PING, b"there?"));
+            assert!(flood::run(receiver.receive()).is_none());
+            tube.give_room(usize::MAX);
+            hand.run(send).expect("there is room").unwrap();
+            let seen = wire::check(from, &tube.written.borrow());
+            let place = seen.frames.iter().position(|frame| frame.opcode == PONG);
+            assert_eq!(place, Some(taken.div_ceil(fragment)), "{taken} bytes were taken");
+            assert!(seen.events.contains(&Event::Binary(payload.clone())));
+        }
     }
+}
+
+/// The wake-up that tells a sender of `close_now` is for one who waits, and this one is being polled.
+#[test]
+fn a_send_whose_stream_gives_it_up_in_the_middle_of_a_pong_does_not_wait_for_ever() {
+    let (tube, socket) = Tube::connect(&Chooser::seeded(0), Role::Server, Config::new().fragment(1000));
+    let (mut sender, mut receiver) = socket.split();
+    let (handle, payload) = (sender.queue_handle(), ledger::binary(1, 20_000));
+    let (hand, mut send) = (Hand::new(), pin!(sender.send(&payload)));
+    tube.room.set(1004);
+    assert!(hand.poll(send.as_mut()).is_pending());
+    tube.say(&slow::frame(From::Client, true, PING, b"there?"));
+    assert!(flood::run(receiver.receive()).is_none());
+    *tube.hook.borrow_mut() = Some(Box::new(move || {
+        let _refused = handle.close_now(CloseCode::TRY_AGAIN_LATER, "slow");
+    }));
+    tube.give_room(usize::MAX);
+    assert!(matches!(hand.poll(send.as_mut()), Poll::Ready(Err(Error::Closing))));
+    let seen = wire::check_closed(From::Server, &tube.written.borrow());
+    assert_eq!(seen.frames.iter().map(|frame| frame.opcode).collect::<Vec<_>>(), [BINARY, PONG, 8]);
 }
 
 #[test]
 fn a_turn_writes_eight_fragments_also_where_each_write_takes_one_piece() {
-    for (is_plain, most) in [(false, 9), (true, 17)] {
-        let (tube, mut socket) = Tube::connect(&Chooser::seeded(0), Role::Server, Config::new());
+    for (is_client, is_plain, most) in [(false, false, 9), (false, true, 17), (true, true, 17)] {
+        let (role, ..) = side(is_client);
+        let (tube, mut socket) = Tube::connect(&Chooser::seeded(0), role, Config::new());
         tube.is_plain.set(is_plain);
         let payload = vec![7_u8; 8 << 20];
         let (hand, mut send, mut turns) = (Hand::new(), pin!(socket.sender.send(&payload)), 1);
@@ -516,6 +558,46 @@ fn a_turn_writes_eight_fragments_also_where_each_write_takes_one_piece() {
             turns += 1;
         }
         assert!((8..=most).contains(&turns), "{turns} turns for 8 MiB");
+    }
+}
+
+/// Each fragment has a key of its own (section 5.3), and keeps it however often a piece of it is masked.
+#[test]
+fn a_client_masks_each_fragment_with_one_key_however_little_a_write_takes() {
+    let payload = ledger::binary(1, 100_001);
+    for room in [1, 3, 6, 1001, 32 * KIB, 40_000] {
+        let (tube, mut socket) =
+            Tube::connect(&Chooser::seeded(0), Role::Client, Config::new().fragment(40_000));
+        tube.room.set(room);
+        {
+            let (hand, mut send) = (Hand::new(), pin!(socket.sender.send(&payload)));
+            while hand.poll(send.as_mut()).is_pending() {
+                if tube.room.get() == 0 {
+                    tube.give_room(room);
+                }
+            }
+        }
+        let written = tube.written.borrow();
+        let mut keys = Vec::new();
+        let (mut at, mut plain) = (0, Vec::new());
+        while at < written.len() {
+            let (header, rest) =
+                if written[at + 1] == 0xFE { (4, &written[at + 2..]) } else { (2, &written[at + 1..]) };
+            let len = if header == 4 {
+                usize::from(u16::from_be_bytes([rest[0], rest[1]]))
+            } else {
+                panic!("a long one")
+            };
+            let key: [u8; 4] = written[at + header..][..4].try_into().unwrap();
+            at += header + 4;
+            plain.extend(written[at..at + len].iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+            at += len;
+            keys.push(key);
+        }
+        assert!(plain == payload, "{room} bytes a write");
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 3, "{room} bytes a write: a key for each of three fragments");
     }
 }
 

@@ -1161,7 +1161,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
                 SendStage::Waiting if self.accepts(compress, kind, payload) => *stage = SendStage::Accepted,
                 SendStage::Waiting => {
                     self.enter_sender();
-                    if payload.len() >= DIRECT && self.can_write_direct(payload.len(), compress) {
+                    if payload.len() >= DIRECT && !self.compresses(payload.len(), compress) {
                         *stage = std::task::ready!(self.poll_begin_direct(cx, kind, payload))?;
                     } else {
                         std::task::ready!(self.poll_ready(cx))?;
@@ -1204,10 +1204,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         accepts
     }
 
-    /// Whether a message can be written from where it lies: neither masked nor compressed.
-    fn can_write_direct(&self, len: usize, compress: Compress) -> bool {
-        let outbound = &self.state().outbound;
-        outbound.can_write_direct() && !(compress == Compress::IfAgreed && outbound.compresses(len))
+    /// Whether a message is to be compressed, so that it cannot be written from where it lies.
+    fn compresses(&self, len: usize, compress: Compress) -> bool {
+        compress == Compress::IfAgreed && self.state().outbound.compresses(len)
     }
 
     /// Writes what was accepted at once, unless a cork scope will. Nobody would see to the rest if the receiver were gone, so
@@ -1268,10 +1267,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             if !self.state().outbound.direct_goes_next() {
                 // A Pong waits for this frame boundary.
                 self.drive(Some(Slot::Sender));
+                // Writing may have failed, or the stream have called `close_now`.
+                if self.direct_error().is_some() {
+                    continue;
+                }
                 if !self.state().outbound.direct_goes_next() {
-                    if self.broken().is_some() {
-                        continue;
-                    }
                     return self.park(Slot::Sender);
                 }
             }
@@ -1280,7 +1280,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             let result =
                 self.poll_stream(|stream, cx| frames.with_slices(|it| poll_write_slices(stream, cx, it)));
             let count = if let Poll::Ready(Ok(count)) = &result { *count } else { 0 };
-            let of_payload = self.state_mut().outbound.put_back_direct(count);
+            let of_payload = self.state_mut().outbound.put_back_direct(frames, count);
             *written = written.saturating_add(of_payload);
             match result {
                 Poll::Pending => return self.park(Slot::Sender),

@@ -167,7 +167,8 @@ impl Mask {
         u64::from_ne_bytes([a, b, c, d, a, b, c, d])
     }
 
-    const fn advance(&mut self, len: usize) {
+    /// Goes past `len` bytes of the payload.
+    pub(super) const fn advance(&mut self, len: usize) {
         let [a, b, c, d] = self.key;
         self.key = match len % 4 {
             0 => [a, b, c, d],

@@ -5,8 +5,8 @@
 //! goes after everything accepted before it. So what a peer can make us hold is the outbox and 125 bytes.
 //!
 //! The bytes are handed out as a [`Batch`], by value: nothing here is borrowed while they are being written.
-//! A large message of a server can go past the outbox, written from where it lies: `Outbound` then keeps the place
-//! ([`Direct`]), and lets nothing but a Pong or a Close between its fragments.
+//! A large message can go past the outbox, written from where it lies, or by a client a piece at a time as it is masked: `Outbound`
+//! then keeps the place ([`Direct`]), and lets nothing but a Pong or a Close between its fragments.
 //!
 //! `Rc<[u8]>` stands in [`EncodedFrame`] for bytes that never change and that many outboxes share.
 
@@ -434,18 +434,25 @@ impl fmt::Debug for Batch {
 
 /// Fragments of a direct message that one write is given at most.
 const FRAMES: usize = SLICES / 2;
+/// Payload bytes of a direct message that one write of a client is given at most: what is masked for it stays in the cache.
+const MASKED: usize = 32 << 10;
 
-/// Fragments of a message, to be written from where it lies.
+/// What one write is given of a direct message: fragments of a server, from where they lie; or a piece of a client's.
 pub(crate) struct DirectFrames<'a> {
     /// Each with how much of it has been written.
     headers: [(EncodedHeader, usize); FRAMES],
     /// One for each header; those that are too many are empty.
     payloads: [&'a [u8]; FRAMES],
+    /// The piece, masked, behind what is left of its header. What of it is not written is masked once more for the next write.
+    masked: Vec<u8>,
 }
 
 impl DirectFrames<'_> {
     /// Calls `write` with their bytes in pieces, for a vectored write.
     pub(crate) fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        if !self.masked.is_empty() {
+            return write(&[IoSlice::new(&self.masked)]);
+        }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let frames = self.headers.iter().zip(&self.payloads).take_while(|(_, payload)| !payload.is_empty());
         let pieces = frames
@@ -466,6 +473,8 @@ struct Direct {
     is_first: bool,
     /// Bytes of the header that have been written.
     header_written: usize,
+    /// The fragment's masking key, turned to the payload that comes next; of a client.
+    mask: Option<Mask>,
     /// Payload bytes of the present fragment that have not been written.
     fragment_left: usize,
     /// Payload bytes of the message behind the present fragment.
@@ -475,6 +484,18 @@ struct Direct {
 impl Direct {
     fn header_left(&self) -> usize {
         self.header.as_slice().len().saturating_sub(self.header_written)
+    }
+
+    /// Appends what is left of the header, and `payload`, which comes next, masked if that is due.
+    fn encode(&self, payload: &[u8], mut to: Vec<u8>) -> Vec<u8> {
+        let header = self.header.as_slice().get(self.header_written..).unwrap_or_default();
+        to.reserve(header.len().saturating_add(payload.len()));
+        to.extend_from_slice(header);
+        match self.mask {
+            Some(mut mask) => mask.copy(payload, &mut to),
+            None => to.extend_from_slice(payload),
+        }
+        to
     }
 
     /// (The next takes its place as soon as all of it is written.)
@@ -867,7 +888,8 @@ impl Outbound {
 
     /// Drops everything that has not begun.
     fn discard(&mut self) {
-        let is_direct_out = self.lent == Lent::Direct;
+        // If all was dropped before, a direct message is left only where it is out.
+        let is_direct_out = matches!(self.lent, Lent::Direct | Lent::Discarded);
         if self.lent != Lent::Nothing {
             self.lent = Lent::Discarded;
         }
@@ -1160,14 +1182,8 @@ fn encode_any(head: Head, payload: &[u8], keys: Option<&mut (dyn MaskingKeys + '
     }
 }
 
-/// Messages that are written from where they lie, by the connection's `send`. Servers only: a client
-/// has to mask, and so to copy.
+/// Messages that are written from where they lie, by the connection's `send`.
 impl Outbound {
-    /// Whether this side can write a payload from where it lies.
-    pub(crate) const fn can_write_direct(&self) -> bool {
-        self.keys.is_none()
-    }
-
     /// Whether a message is being written from where it lies.
     pub(crate) const fn is_direct(&self) -> bool {
         self.direct.is_some()
@@ -1178,13 +1194,15 @@ impl Outbound {
         self.direct = Some(self.fragment_of(kind.opcode(), len));
     }
 
-    fn fragment_of(&self, opcode: OpCode, len: usize) -> Direct {
+    fn fragment_of(&mut self, opcode: OpCode, len: usize) -> Direct {
         let fragment_left = len.min(self.fragment);
         let message_left = len.saturating_sub(fragment_left);
+        let key = self.keys.as_deref_mut().map(MaskingKeys::next_key);
         let head = Head { opcode, fin: message_left == 0, rsv1: false };
-        let header = head.header(None, fragment_left).encode();
+        let header = head.header(key, fragment_left).encode();
         let is_first = opcode != OpCode::Continuation;
-        Direct { header, is_first, header_written: 0, fragment_left, message_left }
+        let mask = key.map(Mask::new);
+        Direct { header, is_first, header_written: 0, mask, fragment_left, message_left }
     }
 
     /// Whether the next bytes on the wire are the direct message's, and not a Pong that goes between.
@@ -1194,11 +1212,19 @@ impl Outbound {
     }
 
     /// What may be written next of the message, of which `payload` is left: the present fragment, and those behind it, unless a Pong
-    /// waits to go between. It has to be [put back](Self::put_back_direct).
+    /// waits to go between; or, of a client, a piece of the fragment. It has to be [put back](Self::put_back_direct).
     pub(crate) fn take_direct<'a>(&mut self, payload: &'a [u8]) -> DirectFrames<'a> {
         self.lent = Lent::Direct;
-        let mut frames =
-            DirectFrames { headers: [(EncodedHeader::EMPTY, 0); FRAMES], payloads: [&[]; FRAMES] };
+        let mut frames = DirectFrames {
+            headers: [(EncodedHeader::EMPTY, 0); FRAMES],
+            payloads: [&[]; FRAMES],
+            masked: Vec::new(),
+        };
+        if let Some(direct) = self.direct.filter(|direct| direct.mask.is_some()) {
+            let len = direct.fragment_left.min(MASKED);
+            frames.masked = direct.encode(payload.get(..len).unwrap_or(payload), spare::take());
+            return frames;
+        }
         let (mut next, mut rest) = (self.direct, payload);
         for (header, piece) in frames.headers.iter_mut().zip(&mut frames.payloads) {
             let Some(direct) = next else { break };
@@ -1209,13 +1235,14 @@ impl Outbound {
         frames
     }
 
-    fn fragment_after(&self, direct: &Direct) -> Option<Direct> {
+    fn fragment_after(&mut self, direct: &Direct) -> Option<Direct> {
         (direct.message_left > 0).then(|| self.fragment_of(OpCode::Continuation, direct.message_left))
     }
 
-    /// Notes that `written` bytes of what [`take_direct`](Self::take_direct) handed out have gone. Returns how many of them were
+    /// Takes back what [`take_direct`](Self::take_direct) handed out, of which `written` bytes have gone. Returns how many of them were
     /// payload.
-    pub(crate) fn put_back_direct(&mut self, written: usize) -> usize {
+    pub(crate) fn put_back_direct(&mut self, frames: DirectFrames<'_>, written: usize) -> usize {
+        spare::give(frames.masked);
         let lent = std::mem::replace(&mut self.lent, Lent::Nothing);
         let (mut left, mut of_payload) = (written, 0_usize);
         while let Some(mut direct) = self.direct.filter(|_| left > 0) {
@@ -1224,6 +1251,9 @@ impl Outbound {
             left = left.saturating_sub(of_header);
             let of_fragment = direct.fragment_left.min(left);
             direct.fragment_left = direct.fragment_left.saturating_sub(of_fragment);
+            if let Some(mask) = &mut direct.mask {
+                mask.advance(of_fragment);
+            }
             left = left.saturating_sub(of_fragment);
             of_payload = of_payload.saturating_add(of_fragment);
             let is_through = direct.fragment_left == 0 && direct.header_left() == 0;
@@ -1258,8 +1288,7 @@ impl Outbound {
             unwritten.split_at_checked(direct.fragment_left).unwrap_or((unwritten, &[]));
         let mut of_message = of_message.get(..direct.message_left).unwrap_or_default();
         let mut chunks = VecDeque::new();
-        let mut bytes = direct.header.as_slice().get(direct.header_written..).unwrap_or_default().to_vec();
-        bytes.extend_from_slice(of_frame);
+        let bytes = direct.encode(of_frame, Vec::new());
         if inside {
             self.place = Place::InsideFrame;
             chunks.push_back(Chunk::Rest { bytes, at: 0 });
@@ -1271,7 +1300,7 @@ impl Outbound {
                 let (piece, after) = of_message.split_at_checked(self.fragment).unwrap_or((of_message, &[]));
                 let head = Head { opcode: OpCode::Continuation, fin: after.is_empty(), rsv1: false };
                 let mut bytes = Vec::new();
-                encode(head, piece, None, &mut bytes);
+                encode(head, piece, self.keys.as_deref_mut(), &mut bytes);
                 chunks.push_back(Chunk::Frames { bytes, at: 0 });
                 of_message = after;
             }
@@ -1456,11 +1485,27 @@ mod tests {
         {
             let mut outbound = Outbound::server().with_sizes(5, 1 << 10);
             outbound.begin_direct(MessageKind::Text, 11);
-            outbound.take_direct(b"Hello world");
-            assert_eq!(outbound.put_back_direct(5), 3);
+            let frames = outbound.take_direct(b"Hello world");
+            assert_eq!(outbound.put_back_direct(frames, 5), 3);
             outbound.push_frame(&EncodedFrame::text("behind"));
             assert_eq!(outbound.end_direct(b"lo world", rest), rest == Rest::Frame);
             assert_eq!(wire(&mut outbound), expected);
         }
+    }
+
+    /// Found by `of_eight_fragments_..` in `tests/long.rs`, whose stream calls `close_now` in the middle of each of its writes.
+    #[test]
+    fn a_fragment_that_is_out_while_all_is_dropped_twice_goes_on_to_its_end() {
+        let mut outbound = Outbound::server().with_sizes(5, 1 << 10);
+        outbound.begin_direct(MessageKind::Text, 11);
+        let frames = outbound.take_direct(b"Hello world");
+        outbound.close_now(None);
+        outbound.close_now(None);
+        assert_eq!(outbound.put_back_direct(frames, 5), 3);
+        assert!(outbound.is_direct() && outbound.direct_goes_next());
+        let frames = outbound.take_direct(b"lo world");
+        assert_eq!(frames.with_slices(|it| it.iter().flat_map(|it| it.to_vec()).collect::<Vec<_>>()), b"lo");
+        assert_eq!(outbound.put_back_direct(frames, 2), 2);
+        assert_eq!(wire(&mut outbound), b"\x88\x00");
     }
 }

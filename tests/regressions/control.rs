@@ -227,7 +227,7 @@ fn wstunnel_537_a_pong_waits_for_one_fragment_of_64_mib_at_most() {
     pong_latency(0, 64 << 20);
 }
 
-/// As a client, whose message is masked and so copied.
+/// As a client, whose message is masked a piece at a time.
 #[test]
 fn wstunnel_537_a_client_s_pong_waits_for_one_fragment_at_most() {
     pong_latency(1, 32 << 20);
