@@ -431,68 +431,63 @@ fn side(is_client: bool) -> (Role, From, From) {
 // --- writing ------------------------------------------------------------------------------------------------------
 
 #[test]
-fn of_eight_fragments_in_one_write_or_one_that_is_masked_in_pieces_none_is_lost_doubled_or_cut() {
+fn of_the_fragments_in_a_write_none_is_lost_doubled_or_cut() {
     let (most_pieces, cut) = (Cell::new(0), Cell::new(0));
-    each_seed(
-        "of_eight_fragments_in_one_write_or_one_that_is_masked_in_pieces_none_is_lost_doubled_or_cut",
-        800,
-        |run| {
-            let choices = &run.choices;
-            let fragment = choices.of(&[1000, 7000, 64 * KIB]);
-            let (role, from, peer) = side(choices.one_in(2));
-            let (tube, socket) = Tube::connect(choices, role, Config::new().fragment(fragment));
-            tube.is_moody.set(true);
-            tube.is_plain.set(choices.one_in(6));
-            let (mut sender, mut receiver) = socket.split();
-            let closes = choices.one_in(3);
-            if closes {
-                let (handle, mut left) = (sender.queue_handle(), choices.between(1, 12));
-                *tube.hook.borrow_mut() = Some(Box::new(move || {
-                    left = left.saturating_sub(1);
-                    if left == 0 {
-                        let _refused = handle.close_now(CloseCode::TRY_AGAIN_LATER, "slow");
-                    }
-                }));
-            }
-            let payload =
-                ledger::binary(1, choices.of(&[16, 17, 40, 130, 600]) * KIB + choices.between(0, 9));
-            let mut sent = None;
-            {
-                let (hand, mut send, drops) = (Hand::new(), pin!(sender.send(&payload)), choices.one_in(4));
-                for polls in 0.. {
-                    assert!(polls < 100_000, "it makes progress");
-                    if let Poll::Ready(result) = hand.poll(send.as_mut()) {
-                        sent = Some(result.is_ok());
-                        break;
-                    }
-                    assert!(hand.wakes() > 0, "it waits for a stream that is there");
-                    if choices.one_in(3) {
-                        tube.say(&slow::frame(peer, true, PING, b"there?"));
-                        let _nothing = flood::run(receiver.receive());
-                    }
-                    if drops && choices.one_in(4) {
-                        break;
-                    }
+    each_seed("of_the_fragments_in_a_write_none_is_lost_doubled_or_cut", 800, |run| {
+        let choices = &run.choices;
+        let fragment = choices.of(&[1000, 7000, 64 * KIB]);
+        let (role, from, peer) = side(choices.one_in(2));
+        let (tube, socket) = Tube::connect(choices, role, Config::new().fragment(fragment));
+        tube.is_moody.set(true);
+        tube.is_plain.set(choices.one_in(6));
+        let (mut sender, mut receiver) = socket.split();
+        let closes = choices.one_in(3);
+        if closes {
+            let (handle, mut left) = (sender.queue_handle(), choices.between(1, 12));
+            *tube.hook.borrow_mut() = Some(Box::new(move || {
+                left = left.saturating_sub(1);
+                if left == 0 {
+                    let _refused = handle.close_now(CloseCode::TRY_AGAIN_LATER, "slow");
+                }
+            }));
+        }
+        let payload = ledger::binary(1, choices.of(&[16, 17, 40, 130, 600]) * KIB + choices.between(0, 9));
+        let mut sent = None;
+        {
+            let (hand, mut send, drops) = (Hand::new(), pin!(sender.send(&payload)), choices.one_in(4));
+            for polls in 0.. {
+                assert!(polls < 100_000, "it makes progress");
+                if let Poll::Ready(result) = hand.poll(send.as_mut()) {
+                    sent = Some(result.is_ok());
+                    break;
+                }
+                assert!(hand.wakes() > 0, "it waits for a stream that is there");
+                if choices.one_in(3) {
+                    tube.say(&slow::frame(peer, true, PING, b"there?"));
+                    let _nothing = flood::run(receiver.receive());
+                }
+                if drops && choices.one_in(4) {
+                    break;
                 }
             }
-            // Whatever is left, the receiver writes as it waits.
-            let _nothing = flood::run(receiver.receive());
-            let seen = wire::check(from, &tube.written.borrow());
-            let whole: Vec<_> =
-                seen.events.iter().filter(|event| matches!(event, Event::Binary(_))).cloned().collect();
-            let is_whole = whole == [Event::Binary(payload)];
-            let is_closed = wire::close_code(&seen).is_some();
-            let begun = seen.frames.iter().any(|frame| frame.opcode == BINARY);
-            match sent {
-                Some(true) => assert!(is_whole, "sent, and not there: {:?}", wire::brief(&seen.events)),
-                Some(false) => assert!(is_closed && whole.is_empty(), "{:?}", wire::brief(&seen.events)),
-                None => assert!(is_whole || is_closed || !begun, "{:?}", wire::brief(&seen.events)),
-            }
-            assert!(closes || !is_closed);
-            cut.set(cut.get() + usize::from(begun && !is_whole));
-            most_pieces.set(most_pieces.get().max(tube.most_pieces.get()));
-        },
-    );
+        }
+        // Whatever is left, the receiver writes as it waits.
+        let _nothing = flood::run(receiver.receive());
+        let seen = wire::check(from, &tube.written.borrow());
+        let whole: Vec<_> =
+            seen.events.iter().filter(|event| matches!(event, Event::Binary(_))).cloned().collect();
+        let is_whole = whole == [Event::Binary(payload)];
+        let is_closed = wire::close_code(&seen).is_some();
+        let begun = seen.frames.iter().any(|frame| frame.opcode == BINARY);
+        match sent {
+            Some(true) => assert!(is_whole, "sent, and not there: {:?}", wire::brief(&seen.events)),
+            Some(false) => assert!(is_closed && whole.is_empty(), "{:?}", wire::brief(&seen.events)),
+            None => assert!(is_whole || is_closed || !begun, "{:?}", wire::brief(&seen.events)),
+        }
+        assert!(closes || !is_closed);
+        cut.set(cut.get() + usize::from(begun && !is_whole));
+        most_pieces.set(most_pieces.get().max(tube.most_pieces.get()));
+    });
     println!("up to {} pieces a write, {} messages cut by a Close", most_pieces.get(), cut.get());
     assert!(is_replay() || (most_pieces.get() == 16 && cut.get() > 10));
 }
