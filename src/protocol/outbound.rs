@@ -1493,7 +1493,7 @@ mod tests {
         }
     }
 
-    /// Found by `of_eight_fragments_..` in `tests/long.rs`, whose stream calls `close_now` in the middle of each of its writes.
+    /// Found by `of_the_fragments_..` in `tests/long.rs`, whose stream calls `close_now` in the middle of each of its writes.
     #[test]
     fn a_fragment_that_is_out_while_all_is_dropped_twice_goes_on_to_its_end() {
         let mut outbound = Outbound::server().with_sizes(5, 1 << 10);
