@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
-# Fuzzes for a while: fuzz/run.sh [target|all] [seconds] [--lean] [--record]
+# Fuzzes for a while: fuzz/run.sh [target|all] [seconds] [--runs=N] [--lean] [--record]
 # With a nightly toolchain under AddressSanitizer, on stable without; overflow checks are on either way. `all` builds once and
 # gives each target the seconds, as many side by side as there are cores (JOBS=1: one by one). One line a target: executions, edges,
-# result; --record adds it to EXECUTIONS.md. SEED=1 before it begins the same way each time, if nothing has been found that lies in
-# target/found. --lean is for large numbers: without a sanitizer and without looking into comparisons, on short inputs.
+# result; --record adds it to EXECUTIONS.md. --runs=N ends it after N executions, or after the seconds if those are given, too. SEED=1
+# before it begins the same way each time, if nothing has been found that lies in target/found. --lean is for large numbers: without a
+# sanitizer and without looking into comparisons, on short inputs.
 set -eu
 cd "$(dirname "$0")"
-lean=no record=no words=()
+lean=no record=no runs= words=()
 for word in "$@"; do
     case $word in
         --lean) lean=yes ;;
         --record) record=yes ;;
+        --runs=*) runs=${word#*=} ;;
         *) words+=("$word") ;;
     esac
 done
 target=${words[0]:-recv_stream} seconds=${words[1]:-60}
+# To libFuzzer, 0 seconds are no limit, and -1 executions.
+[ -z "$runs" ] || seconds=${words[1]:-0}
 targets=$target
 [ "$target" = all ] && targets=$(ls fuzz_targets | sed 's/\.rs$//')
 if [ "$target" != all ] && [ ! -f "fuzz_targets/$target.rs" ]; then
@@ -50,7 +54,7 @@ fuzz() {
     [ -z "${SEED:-}" ] || arguments+=("-seed=$SEED")
     # shellcheck disable=SC2086
     cargo $toolchain fuzz run "${options[@]}" "$name" "target/found/$name" "corpus/$name" -- "${arguments[@]}" "${flags[@]}" \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1 || status=$?
+        -max_total_time="$seconds" -runs="${runs:--1}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1 || status=$?
     count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
     # A crash prints no statistics: then the last count that was seen.
     [ -n "$count" ] || count=$(sed -n 's/^#\([0-9]*\).*/\1/p' "$log" | tail -1)

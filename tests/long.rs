@@ -443,10 +443,13 @@ fn of_the_fragments_in_a_write_none_is_lost_doubled_or_cut() {
         let (mut sender, mut receiver) = socket.split();
         let closes = choices.one_in(3);
         if closes {
+            // In one write, or in all from that one on.
+            let again = if choices.one_in(2) { usize::MAX } else { 1 };
             let (handle, mut left) = (sender.queue_handle(), choices.between(1, 12));
             *tube.hook.borrow_mut() = Some(Box::new(move || {
-                left = left.saturating_sub(1);
+                left -= 1;
                 if left == 0 {
+                    left = again;
                     let _refused = handle.close_now(CloseCode::TRY_AGAIN_LATER, "slow");
                 }
             }));

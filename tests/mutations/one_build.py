@@ -46,7 +46,7 @@ class Patch:
 
     def changed(self, tree, plain):
         """The text of each file that it changes, with it; or None if it does not apply. The tree stays as it is."""
-        command = ["patch", "--silent", "--batch", "--no-backup-if-mismatch", "-p1", "-i", self.path]
+        command = ["patch", "--silent", "--batch", "--fuzz=0", "--no-backup-if-mismatch", "-p1", "-i", self.path]
         done = subprocess.run(command, cwd=tree, stdout=subprocess.PIPE, text=True)
         changed = {file: (tree / file).read_text() for file in self.files}
         for file in self.files:
