@@ -238,6 +238,8 @@ pub fn measured<N, L: Load>(
                 cell.failure = Some(failure);
             }
         }
+        // What is known already, should the rest be cut short.
+        eprintln!("{}", table::ratios(&row, &cells));
         (row, cells)
     };
     rows.into_iter().map(measure).collect()

@@ -11,28 +11,7 @@ pub fn print(titles: &[String], rows: &[(Row, Vec<Cell>)]) {
     print!("| bytes, connections, in flight | {} |", titles[0]);
     titles[1..].iter().for_each(|title| print!(" {title} |"));
     println!("\n|---|{}", "---|".repeat(titles.len()));
-    for (row, cells) in rows {
-        let first = &cells[0];
-        print!(
-            "| {}, {}, {} | {:.2} us |",
-            row.size,
-            row.connections,
-            row.in_flight,
-            median(first, |r| r.0) * 1e6
-        );
-        for cell in &cells[1..] {
-            let pairs = cell.rounds.iter().zip(&first.rounds);
-            let ratios: Vec<f64> = pairs.map(|(round, first)| round.0 / first.0).collect();
-            match cell.failure {
-                Some(_) => print!(" failed |"),
-                None => {
-                    let at = |share| quantile(ratios.clone(), share);
-                    print!(" {:.2} ({:.2}-{:.2}) |", at(0.5), at(0.25), at(0.75));
-                }
-            }
-        }
-        println!();
-    }
+    rows.iter().for_each(|(row, cells)| println!("{}", ratios(row, cells)));
     println!("\nThe same, in full\n");
     println!(
         "| bytes, connections, in flight | server | CPU us a message | messages a second | p50 us | p99 us | p99.9 us | system calls a message |"
@@ -51,6 +30,23 @@ pub fn print(titles: &[String], rows: &[(Row, Vec<Cell>)]) {
             cell.syscalls.map_or_else(|| println!(" |"), |count| println!(" {count:.2} |"));
         }
     }
+}
+
+/// A line of the first table.
+pub fn ratios(row: &Row, cells: &[Cell]) -> String {
+    let Row { size, connections, in_flight } = row;
+    let first = &cells[0];
+    let mut line = format!("| {size}, {connections}, {in_flight} | {:.2} us |", median(first, |r| r.0) * 1e6);
+    for cell in &cells[1..] {
+        let pairs = cell.rounds.iter().zip(&first.rounds);
+        let ratios: Vec<f64> = pairs.map(|(round, first)| round.0 / first.0).collect();
+        let at = |share| quantile(ratios.clone(), share);
+        line += &match cell.failure {
+            Some(_) => " failed |".to_owned(),
+            None => format!(" {:.2} ({:.2}-{:.2}) |", at(0.5), at(0.25), at(0.75)),
+        };
+    }
+    line
 }
 
 /// Whether the answers were compressed, and how well.
