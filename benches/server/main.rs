@@ -67,6 +67,8 @@ enum Level {
 
 const SERVERS: &[Server] = &[
     Server::new("raw", raw::echo).fanout(raw::fanout),
+    Server::new("raw (async-io)", raw::echo_on_async_io),
+    Server::new("raw (local)", raw::echo_on_local),
     Server::new("raw (tokio)", raw::echo_on_tokio),
     Server::new("ours (async-io)", ours::echo_on_async_io).deflates().fanout(ours::fanout_on_async_io),
     Server::new("ours (local)", ours::echo_on_local).deflates().fanout(ours::fanout_on_local),

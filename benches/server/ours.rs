@@ -86,7 +86,10 @@ pub fn fanout_on_async_io(listener: TcpListener) {
     on_async_io(listener, move |stream| fanout(Server::new(stream).accept(), Rc::clone(&room)));
 }
 
-fn on_async_io<F: Future + 'static>(listener: TcpListener, serve: impl Fn(Async<TcpStream>) -> F + 'static) {
+pub fn on_async_io<F: Future + 'static>(
+    listener: TcpListener,
+    serve: impl Fn(Async<TcpStream>) -> F + 'static,
+) {
     let listener = Async::new(listener).expect("it is a socket");
     let executor = Rc::new(LocalExecutor::new());
     let accepting = executor.spawn({
@@ -112,7 +115,7 @@ pub fn fanout_on_local(listener: TcpListener) {
 }
 
 /// As [`on_async_io`], with sockets of the thread's own.
-fn on_local<F: Future + 'static>(listener: TcpListener, serve: impl Fn(local::TcpStream) -> F + 'static) {
+pub fn on_local<F: Future + 'static>(listener: TcpListener, serve: impl Fn(local::TcpStream) -> F + 'static) {
     let listener = local::TcpListener::new(listener).expect("it is a socket");
     let executor = Rc::new(LocalExecutor::new());
     let accepting = executor.spawn({

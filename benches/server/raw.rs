@@ -3,17 +3,19 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::AsyncWriteExt;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 
-use crate::Level;
+use crate::{Level, ours};
 
 /// For the sample key of RFC 6455, section 1.3, which is what the load sends.
 const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -43,35 +45,86 @@ pub fn echo(listener: TcpListener, _: Option<Level>) {
     serve(listener, false);
 }
 
+/// A buffer to read into. One for all: it is empty again before another task runs.
+type Input = Rc<RefCell<Vec<u8>>>;
+
+fn input() -> Input {
+    Rc::new(RefCell::new(vec![0; 64 << 10]))
+}
+
 /// The same on tokio, in a task for each connection: what a library that runs there starts from.
 pub fn echo_on_tokio(listener: TcpListener, _: Option<Level>) {
-    // One for all: it is empty again before another task runs.
-    let input = Rc::new(RefCell::new(vec![0; 64 << 10]));
+    let input = input();
     crate::on_tokio(listener, move |stream| echo_one_on_tokio(stream, Rc::clone(&input)));
 }
 
-async fn echo_one_on_tokio(mut stream: tokio::net::TcpStream, input: Rc<RefCell<Vec<u8>>>) {
-    let (mut open, mut frames, mut output) = (false, Frames::default(), Vec::new());
+async fn echo_one_on_tokio(mut stream: tokio::net::TcpStream, input: Input) {
+    let mut echo = Echo::default();
     loop {
-        output.clear();
         let read = poll_fn(|cx| {
-            let input = &mut *input.borrow_mut();
-            let mut input = ReadBuf::new(input);
+            let mut input = input.borrow_mut();
+            let mut input = ReadBuf::new(&mut input);
             ready!(Pin::new(&mut stream).poll_read(cx, &mut input))?;
-            let input = input.filled();
-            if open {
-                frames.echo(input, &mut output);
-            } else if input.ends_with(b"\r\n\r\n") {
-                open = true;
-                output.extend_from_slice(ANSWER);
-            }
-            Poll::Ready(std::io::Result::Ok(input.len()))
+            echo.take(input.filled());
+            Poll::Ready(io::Result::Ok(input.filled().len()))
         });
-        if matches!(read.await, Ok(0) | Err(_)) {
+        if matches!(read.await, Ok(0) | Err(_)) || stream.write_all(&echo.output).await.is_err() {
             return;
         }
-        if stream.write_all(&output).await.is_err() {
+    }
+}
+
+/// On async-io, which is asked first whether there is something to read: a read that finds nothing costs more.
+pub fn echo_on_async_io(listener: TcpListener, _: Option<Level>) {
+    let input = input();
+    ours::on_async_io(listener, move |stream| {
+        echo_one(stream, |stream, cx| stream.poll_readable(cx), Rc::clone(&input))
+    });
+}
+
+/// On sockets of the thread's own.
+pub fn echo_on_local(listener: TcpListener, _: Option<Level>) {
+    let input = input();
+    ours::on_local(listener, move |stream| echo_one(stream, |_, _| Poll::Ready(Ok(())), Rc::clone(&input)));
+}
+
+async fn echo_one<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    poll_readable: fn(&S, &mut Context<'_>) -> Poll<io::Result<()>>,
+    input: Input,
+) {
+    let mut echo = Echo::default();
+    loop {
+        let read = poll_fn(|cx| {
+            ready!(poll_readable(&stream, cx))?;
+            let mut input = input.borrow_mut();
+            let count = ready!(Pin::new(&mut stream).poll_read(cx, &mut input))?;
+            echo.take(&input[..count]);
+            Poll::Ready(io::Result::Ok(count))
+        });
+        if matches!(read.await, Ok(0) | Err(_)) || stream.write_all(&echo.output).await.is_err() {
             return;
+        }
+    }
+}
+
+/// One connection's, in a task of its own.
+#[derive(Default)]
+struct Echo {
+    open: bool,
+    frames: Frames,
+    /// What is to be written.
+    output: Vec<u8>,
+}
+
+impl Echo {
+    fn take(&mut self, input: &[u8]) {
+        self.output.clear();
+        if self.open {
+            self.frames.echo(input, &mut self.output);
+        } else if input.ends_with(b"\r\n\r\n") {
+            self.open = true;
+            self.output.extend_from_slice(ANSWER);
         }
     }
 }
