@@ -562,40 +562,24 @@ fn a_turn_writes_eight_fragments_also_where_each_write_takes_one_piece() {
 /// Each fragment has a key of its own (section 5.3), and keeps it however often a piece of it is masked.
 #[test]
 fn a_client_masks_each_fragment_with_one_key_however_little_a_write_takes() {
-    let payload = ledger::binary(1, 100_001);
-    for room in [1, 3, 6, 1001, 32 * KIB, 40_000] {
-        let (tube, mut socket) =
-            Tube::connect(&Chooser::seeded(0), Role::Client, Config::new().fragment(40_000));
+    const FRAGMENT: usize = 40_000;
+    let payload = ledger::binary(1, 2 * FRAGMENT + 1);
+    for room in [1, 3, 6, 1001, 32 * KIB, FRAGMENT] {
+        let config = Config::new().fragment(FRAGMENT);
+        let (tube, mut socket) = Tube::connect(&Chooser::seeded(0), Role::Client, config);
         tube.room.set(room);
-        {
-            let (hand, mut send) = (Hand::new(), pin!(socket.sender.send(&payload)));
-            while hand.poll(send.as_mut()).is_pending() {
-                if tube.room.get() == 0 {
-                    tube.give_room(room);
-                }
+        let (hand, mut send) = (Hand::new(), pin!(socket.sender.send(&payload)));
+        while hand.poll(send.as_mut()).map(Result::unwrap).is_pending() {
+            if tube.room.get() == 0 {
+                tube.give_room(room);
             }
         }
         let written = tube.written.borrow();
-        let mut keys = Vec::new();
-        let (mut at, mut plain) = (0, Vec::new());
-        while at < written.len() {
-            let (header, rest) =
-                if written[at + 1] == 0xFE { (4, &written[at + 2..]) } else { (2, &written[at + 1..]) };
-            let len = if header == 4 {
-                usize::from(u16::from_be_bytes([rest[0], rest[1]]))
-            } else {
-                panic!("a long one")
-            };
-            let key: [u8; 4] = written[at + header..][..4].try_into().unwrap();
-            at += header + 4;
-            plain.extend(written[at..at + len].iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
-            at += len;
-            keys.push(key);
-        }
-        assert!(plain == payload, "{room} bytes a write");
-        keys.sort_unstable();
-        keys.dedup();
-        assert_eq!(keys.len(), 3, "{room} bytes a write: a key for each of three fragments");
+        let seen = wire::check(From::Client, &written);
+        assert!(seen.events == [Event::Binary(payload.clone())], "{room} bytes a write");
+        // Two bytes, a length in two or none, the key, the payload.
+        let keys = [4, 12 + FRAGMENT, 18 + 2 * FRAGMENT].map(|at| written[at..at + 4].to_vec());
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2], "{keys:?}");
     }
 }
 

@@ -1276,6 +1276,8 @@ impl Outbound {
             return false;
         }
         let inside = direct.is_inside_frame();
+        // The last frame is the end of the message: it is not cut, and what is queued behind it stays.
+        let rest = if inside && direct.message_left == 0 { Rest::Message } else { rest };
         if rest == Rest::Frame {
             self.discard();
         }
@@ -1311,8 +1313,7 @@ impl Outbound {
             chunks.push_front(begun);
         }
         self.ready = chunks;
-        // A frame that is finished and is the last one ends its message, too.
-        rest == Rest::Frame && !(inside && direct.message_left == 0)
+        rest == Rest::Frame
     }
 }
 
@@ -1411,6 +1412,14 @@ mod tests {
         let len = frame.encode_masked(OpCode::Text, b"Hello", [0x37, 0xFA, 0x21, 0x3D]).unwrap();
         assert_eq!(frame.get(len), b"\x81\x85\x37\xFA\x21\x3D\x7F\x9F\x4D\x51\x58");
         assert!(Outbound::server().is_short(&[0; 125]) && !Outbound::server().is_short(&[0; 126]));
+        struct Zeros;
+        impl MaskingKeys for Zeros {
+            fn next_key(&mut self) -> [u8; 4] {
+                [0; 4]
+            }
+        }
+        let len = Outbound::client(Box::new(Zeros)).encode_short(OpCode::Text, b"Hello", &mut frame).unwrap();
+        assert_eq!(frame.get(len), b"\x81\x85\0\0\0\0Hello");
     }
 
     /// They cost less than the way that all others go.
@@ -1507,5 +1516,43 @@ mod tests {
         assert_eq!(frames.with_slices(|it| it.iter().flat_map(|it| it.to_vec()).collect::<Vec<_>>()), b"lo");
         assert_eq!(outbound.put_back_direct(frames, 2), 2);
         assert_eq!(wire(&mut outbound), b"\x88\x00");
+    }
+
+    #[test]
+    fn a_message_between_two_of_its_fragments_is_dropped_with_all_else() {
+        let mut outbound = Outbound::server().with_sizes(5, 1 << 10);
+        outbound.begin_direct(MessageKind::Text, 11);
+        let frames = outbound.take_direct(b"Hello world");
+        assert_eq!(outbound.put_back_direct(frames, 7), 5);
+        outbound.close_now(None);
+        assert!(!outbound.is_direct());
+        assert_eq!(wire(&mut outbound), b"\x88\x00");
+    }
+
+    #[test]
+    fn a_pong_goes_behind_the_one_frame_of_several_shared_ones_that_has_begun() {
+        let frames: Rc<[u8]> = b"\x81\x03one\x81\x03two\x81\x05three".as_slice().into();
+        let pong = b"\x8A\x01?";
+        for (written, first) in [(1, &b"\x03one"[..]), (6, b"\x03two"), (9, b"o"), (16, b"e")] {
+            let mut outbound = Outbound::server().with_sizes(64 << 10, 1);
+            outbound.push_shared(Rc::clone(&frames), 0..frames.len());
+            let batch = outbound.take().unwrap();
+            outbound.put_back(batch, written);
+            outbound.answer_ping(b"?");
+            let (begun, rest) = frames[written..].split_at(first.len());
+            assert_eq!(begun, first);
+            assert_eq!(wire(&mut outbound), [begun, pong, rest].concat(), "{written} bytes were written");
+        }
+    }
+
+    #[test]
+    fn nothing_is_handed_out_while_something_is_written_past_the_outbox() {
+        let mut outbound = Outbound::server();
+        outbound.lend(5);
+        outbound.push(MessageKind::Text, b"behind");
+        assert_eq!((outbound.queued(), outbound.way()), (13, 0));
+        assert!(outbound.take().is_none() && outbound.take_frames().is_none());
+        outbound.put_back(Batch::of(Chunk::Frames { bytes: b"\x81\x03out".to_vec(), at: 0 }), 4);
+        assert_eq!(wire(&mut outbound), b"t\x81\x06behind");
     }
 }

@@ -154,7 +154,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     pub(crate) fn poll_close_sender(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut orphan = self.orphan.take();
         let result = self.poll_close(Slot::Sender, cx, orphan.as_deref_mut());
-        self.orphan.set(orphan);
+        // If there was none, the stream may have dropped the receiver meanwhile, and there is one now.
+        if orphan.is_some() {
+            self.orphan.set(orphan);
+        }
         result
     }
 }
