@@ -30,6 +30,8 @@ pub async fn with_fate<'a, R>(future: impl Future<Output = R> + 'a, fate: Fate) 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Send(usize),
+    /// Not to be compressed.
+    SendAsIs(usize),
     Feed(usize),
     Ping,
     Pong,
@@ -45,11 +47,12 @@ pub async fn perform<T: Stream>(
     book: &Shared<Ledger>,
 ) -> Result<(), Error> {
     let result = match op {
-        Op::Send(len) | Op::Feed(len) => {
+        Op::Send(len) | Op::SendAsIs(len) | Op::Feed(len) => {
             let payload = ledger::binary(id, len);
             book.borrow_mut().begins(id);
             let result = match op {
                 Op::Send(_) => with_fate(sender.send(&payload), fate).await,
+                Op::SendAsIs(_) => with_fate(sender.send(&payload).uncompressed(), fate).await,
                 _ => with_fate(sender.feed(&payload), fate).await,
             };
             let became = match (&result, op, fate) {

@@ -190,10 +190,13 @@ pub struct NetCore {
     queue: Arc<Queue>,
     state: RefCell<State>,
     /// Called from inside polls, if set: re-enters whatever the test likes.
-    hook: RefCell<Option<Box<dyn FnMut()>>>,
+    hook: RefCell<Option<Hook>>,
     polls: Cell<usize>,
     progress: Cell<usize>,
 }
+
+/// Is told from which operation at which end it is called.
+type Hook = Box<dyn FnMut(usize, Op)>;
 
 struct State {
     /// `pipes[e]` carries what end `e` writes.
@@ -342,7 +345,12 @@ impl SimNet {
     }
 
     /// Calls `hook` now and then from inside a poll of either stream, by the run's decisions and within its noise.
-    pub fn reenter(&self, hook: impl FnMut() + 'static) {
+    pub fn reenter(&self, mut hook: impl FnMut() + 'static) {
+        self.reenter_from(move |_, _| hook());
+    }
+
+    /// As [`reenter`](Self::reenter), and tells the hook from which operation at which end it is called.
+    pub fn reenter_from(&self, hook: impl FnMut(usize, Op) + 'static) {
         *self.core.hook.borrow_mut() = Some(Box::new(hook));
     }
 
@@ -588,7 +596,7 @@ impl NetCore {
             result
         };
         wake_all(wakes);
-        self.call_hook();
+        self.call_hook(end, op);
         let result = result.expect("this operation was told to panic");
         let did = match &result {
             Poll::Pending => Did::Pending,
@@ -640,14 +648,14 @@ impl NetCore {
         Poll::Ready(result)
     }
 
-    fn call_hook(&self) {
+    fn call_hook(&self, end: usize, op: Op) {
         let call = self.hook.borrow().is_some() && self.noise(&mut self.state.borrow_mut());
         if !call {
             return;
         }
         let hook = self.hook.borrow_mut().take();
         if let Some(mut hook) = hook {
-            hook();
+            hook(end, op);
             let mut place = self.hook.borrow_mut();
             if place.is_none() {
                 *place = Some(hook);

@@ -1,6 +1,6 @@
 //! What the slow model says of the bytes that a connection wrote.
 
-use super::slow::{self, Event, From, Limits, Seen, Verdict};
+use super::slow::{self, Event, Frame, From, Limits, Seen, Verdict};
 
 /// Reads everything that `from` wrote and asserts that it is what a good endpoint writes: legal frames, no frame
 /// or message cut, at most one Close and nothing after it.
@@ -50,6 +50,17 @@ pub fn no_message_is_cut(seen: &Seen) {
     let begun = seen.frames.iter().filter(|frame| matches!(frame.opcode, slow::TEXT | slow::BINARY)).count();
     let ended = seen.events.iter().filter(|event| matches!(event, Event::Text(_) | Event::Binary(_))).count();
     assert_eq!(begun, ended, "messages that began, and that ended");
+}
+
+/// The frames that begin at byte `at` of what `from` wrote, or behind it.
+pub fn frames_from(from: From, seen: &Seen, at: usize) -> &[Frame] {
+    let mut start = 0;
+    let before = seen.frames.iter().take_while(|frame| {
+        let is_before = start < at;
+        start += slow::raw_frame(from, 0, &frame.payload).len();
+        is_before
+    });
+    &seen.frames[before.count()..]
 }
 
 /// The code of the Close, if there is a Close with one.
