@@ -194,7 +194,7 @@ fn who_waits_from_inside_a_poll_of_the_stream_is_woken_though_nobody_waited_befo
         let (mut sender, _receiver) = websocket.split();
         let task = Rc::new(Task::default());
         let waits = if is_scope {
-            shared(async move { cork.scope(pending::<()>()).await })
+            shared(cork.scope(pending::<()>()))
         } else {
             shared(async move { sender.flush().await.unwrap() })
         };

@@ -545,7 +545,6 @@ fn a_send_whose_stream_gives_it_up_in_the_middle_of_a_pong_does_not_wait_for_eve
 
 /// Found by tests/reentry.rs.
 #[test]
-#[ignore = "what was queued is dropped as if a Close were to follow, and none does"]
 fn what_was_queued_behind_the_last_frame_of_a_dropped_send_arrives_though_more_was_left_than_is_kept() {
     let (tube, socket) = Tube::connect(&Chooser::seeded(0), Role::Server, Config::new().max_message(1000));
     let (mut sender, mut receiver) = socket.split();
@@ -568,7 +567,6 @@ fn what_was_queued_behind_the_last_frame_of_a_dropped_send_arrives_though_more_w
 
 /// Found by tests/reentry.rs.
 #[test]
-#[ignore = "the sender puts back that it had no reading side over the one that it was given meanwhile"]
 fn a_receiver_dropped_by_the_stream_while_the_sender_closes_leaves_it_the_peer_s_close() {
     let (tube, socket) = Tube::connect(&Chooser::seeded(0), Role::Server, Config::new());
     let (mut sender, receiver) = socket.split();

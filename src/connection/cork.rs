@@ -63,8 +63,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
     /// One scope a connection is enough, around whatever uses its halves: of two that wait, only the later is woken to write what a full
     /// socket left behind.
     ///
-    /// It may run anything else beside. A message that finds the outbox full is written at once, and so is one of 16 KiB and
-    /// more from a server.
+    /// It may run anything else beside. A message that finds the outbox full is written at once, and so is one of 16 KiB and more. The
+    /// future borrows nothing of the handle, so it can be spawned.
     ///
     /// # Cancel safety
     ///
@@ -73,7 +73,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
     /// # Examples
     ///
     /// See [`CorkHandle`].
-    pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
+    pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<T, F> {
         scope(Weak::clone(&self.shared), work)
     }
 }
