@@ -437,24 +437,29 @@ const FRAMES: usize = SLICES / 2;
 /// Payload bytes of a direct message that one write of a client is given at most: what is masked for it stays in the cache.
 const MASKED: usize = 32 << 10;
 
-/// What one write is given of a direct message: fragments of a server, from where they lie; or a piece of a client's.
-pub(crate) struct DirectFrames<'a> {
-    /// Each with how much of it has been written.
-    headers: [(EncodedHeader, usize); FRAMES],
-    /// One for each header; those that are too many are empty.
-    payloads: [&'a [u8]; FRAMES],
-    /// The piece, masked, behind what is left of its header. What of it is not written is masked once more for the next write.
-    masked: Vec<u8>,
+/// What one write is given of a direct message.
+#[expect(clippy::large_enum_variant, reason = "it lives for one write")]
+pub(crate) enum DirectFrames<'a> {
+    /// Fragments of a server, from where they lie.
+    Plain {
+        /// Each with how much of it has been written.
+        headers: [(EncodedHeader, usize); FRAMES],
+        /// One for each header; those that are too many are empty.
+        payloads: [&'a [u8]; FRAMES],
+    },
+    /// A piece of a client's, masked, behind what is left of its header. What of it is not written is masked once more for the next write.
+    Masked(Vec<u8>),
 }
 
 impl DirectFrames<'_> {
     /// Calls `write` with their bytes in pieces, for a vectored write.
     pub(crate) fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
-        if !self.masked.is_empty() {
-            return write(&[IoSlice::new(&self.masked)]);
-        }
+        let (headers, payloads) = match self {
+            Self::Plain { headers, payloads } => (headers, payloads),
+            Self::Masked(bytes) => return write(&[IoSlice::new(bytes)]),
+        };
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let frames = self.headers.iter().zip(&self.payloads).take_while(|(_, payload)| !payload.is_empty());
+        let frames = headers.iter().zip(payloads).take_while(|(_, payload)| !payload.is_empty());
         let pieces = frames
             .flat_map(|((header, written), payload)| {
                 [header.as_slice().get(*written..).unwrap_or_default(), payload]
@@ -1215,24 +1220,21 @@ impl Outbound {
     /// waits to go between; or, of a client, a piece of the fragment. It has to be [put back](Self::put_back_direct).
     pub(crate) fn take_direct<'a>(&mut self, payload: &'a [u8]) -> DirectFrames<'a> {
         self.lent = Lent::Direct;
-        let mut frames = DirectFrames {
-            headers: [(EncodedHeader::EMPTY, 0); FRAMES],
-            payloads: [&[]; FRAMES],
-            masked: Vec::new(),
-        };
         if let Some(direct) = self.direct.filter(|direct| direct.mask.is_some()) {
             let len = direct.fragment_left.min(MASKED);
-            frames.masked = direct.encode(payload.get(..len).unwrap_or(payload), spare::take());
-            return frames;
+            let piece = payload.get(..len).unwrap_or(payload);
+            return DirectFrames::Masked(direct.encode(piece, spare::take()));
         }
+        let mut headers = [(EncodedHeader::EMPTY, 0); FRAMES];
+        let mut payloads: [&[u8]; FRAMES] = [&[]; FRAMES];
         let (mut next, mut rest) = (self.direct, payload);
-        for (header, piece) in frames.headers.iter_mut().zip(&mut frames.payloads) {
+        for (header, piece) in headers.iter_mut().zip(&mut payloads) {
             let Some(direct) = next else { break };
             *header = (direct.header, direct.header_written);
             (*piece, rest) = rest.split_at_checked(direct.fragment_left).unwrap_or((rest, &[]));
             next = if self.pong.is_some() { None } else { self.fragment_after(&direct) };
         }
-        frames
+        DirectFrames::Plain { headers, payloads }
     }
 
     fn fragment_after(&mut self, direct: &Direct) -> Option<Direct> {
@@ -1242,7 +1244,9 @@ impl Outbound {
     /// Takes back what [`take_direct`](Self::take_direct) handed out, of which `written` bytes have gone. Returns how many of them were
     /// payload.
     pub(crate) fn put_back_direct(&mut self, frames: DirectFrames<'_>, written: usize) -> usize {
-        spare::give(frames.masked);
+        if let DirectFrames::Masked(bytes) = frames {
+            spare::give(bytes);
+        }
         let lent = std::mem::replace(&mut self.lent, Lent::Nothing);
         let (mut left, mut of_payload) = (written, 0_usize);
         while let Some(mut direct) = self.direct.filter(|_| left > 0) {
