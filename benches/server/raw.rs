@@ -1,7 +1,7 @@
 //! The limit: a level-triggered loop that parses frames where they lie, and echoes with one `recv` and one `send` for each time a
 //! socket is ready. No message is put together; only what the load sends is understood.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -45,66 +45,75 @@ pub fn echo(listener: TcpListener, _: Option<Level>) {
     serve(listener, false);
 }
 
-/// A buffer to read into. One for all: it is empty again before another task runs.
-type Input = Rc<RefCell<Vec<u8>>>;
+/// The buffers of a thread, of which a connection that waits to read holds none.
+struct Buffers {
+    /// Empty again before another task runs.
+    input: RefCell<Vec<u8>>,
+    /// Lent for a write.
+    output: Cell<Vec<u8>>,
+}
 
-fn input() -> Input {
-    Rc::new(RefCell::new(vec![0; 64 << 10]))
+impl Buffers {
+    fn new() -> Rc<Self> {
+        Rc::new(Self { input: RefCell::new(vec![0; 64 << 10]), output: Cell::default() })
+    }
 }
 
 /// The same on tokio, in a task for each connection: what a library that runs there starts from.
 pub fn echo_on_tokio(listener: TcpListener, _: Option<Level>) {
-    let input = input();
-    crate::on_tokio(listener, move |stream| echo_one_on_tokio(stream, Rc::clone(&input)));
+    let buffers = Buffers::new();
+    crate::on_tokio(listener, move |stream| echo_one_on_tokio(stream, Rc::clone(&buffers)));
 }
 
-async fn echo_one_on_tokio(mut stream: tokio::net::TcpStream, input: Input) {
+async fn echo_one_on_tokio(mut stream: tokio::net::TcpStream, buffers: Rc<Buffers>) {
     let mut echo = Echo::default();
     loop {
         let read = poll_fn(|cx| {
-            let mut input = input.borrow_mut();
+            let mut input = buffers.input.borrow_mut();
             let mut input = ReadBuf::new(&mut input);
             ready!(Pin::new(&mut stream).poll_read(cx, &mut input))?;
-            echo.take(input.filled());
+            echo.take(input.filled(), buffers.output.take());
             Poll::Ready(io::Result::Ok(input.filled().len()))
         });
         if matches!(read.await, Ok(0) | Err(_)) || stream.write_all(&echo.output).await.is_err() {
             return;
         }
+        buffers.output.set(std::mem::take(&mut echo.output));
     }
 }
 
 /// On async-io, which is asked first whether there is something to read: a read that finds nothing costs more.
 pub fn echo_on_async_io(listener: TcpListener, _: Option<Level>) {
-    let input = input();
+    let buffers = Buffers::new();
     ours::on_async_io(listener, move |stream| {
-        echo_one(stream, |stream, cx| stream.poll_readable(cx), Rc::clone(&input))
+        echo_one(stream, |stream, cx| stream.poll_readable(cx), Rc::clone(&buffers))
     });
 }
 
 /// On sockets of the thread's own.
 pub fn echo_on_local(listener: TcpListener, _: Option<Level>) {
-    let input = input();
-    ours::on_local(listener, move |stream| echo_one(stream, |_, _| Poll::Ready(Ok(())), Rc::clone(&input)));
+    let buffers = Buffers::new();
+    ours::on_local(listener, move |stream| echo_one(stream, |_, _| Poll::Ready(Ok(())), Rc::clone(&buffers)));
 }
 
 async fn echo_one<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     poll_readable: fn(&S, &mut Context<'_>) -> Poll<io::Result<()>>,
-    input: Input,
+    buffers: Rc<Buffers>,
 ) {
     let mut echo = Echo::default();
     loop {
         let read = poll_fn(|cx| {
             ready!(poll_readable(&stream, cx))?;
-            let mut input = input.borrow_mut();
+            let mut input = buffers.input.borrow_mut();
             let count = ready!(Pin::new(&mut stream).poll_read(cx, &mut input))?;
-            echo.take(&input[..count]);
+            echo.take(&input[..count], buffers.output.take());
             Poll::Ready(io::Result::Ok(count))
         });
         if matches!(read.await, Ok(0) | Err(_)) || stream.write_all(&echo.output).await.is_err() {
             return;
         }
+        buffers.output.set(std::mem::take(&mut echo.output));
     }
 }
 
@@ -118,7 +127,8 @@ struct Echo {
 }
 
 impl Echo {
-    fn take(&mut self, input: &[u8]) {
+    fn take(&mut self, input: &[u8], output: Vec<u8>) {
+        self.output = output;
         self.output.clear();
         if self.open {
             self.frames.echo(input, &mut self.output);
