@@ -366,6 +366,37 @@ fn a_long_message_that_stalls_holds_what_has_come_though_the_thread_has_longer_b
     });
 }
 
+/// Nor must a message be copied each time that it has to wait for more: of a few, the room is held.
+#[test]
+fn a_long_message_that_comes_in_pieces_is_copied_as_it_grows_and_not_as_it_waits() {
+    const PIECES: usize = 32;
+    alone(|| {
+        let header = [&[0x82, 0xFF][..], &(MESSAGE as u64).to_be_bytes(), &[0; 4]].concat();
+        let whole = [&header[..], &vec![7; MESSAGE as usize]].concat();
+        let mut said = 0;
+        // Two messages, with a wait behind each piece of them.
+        let (peer, seen) = Flood::drip(move |chunk| {
+            if said < 2 * PIECES {
+                let piece = whole.chunks(whole.len().div_ceil(PIECES)).nth(said % PIECES);
+                chunk.extend_from_slice(piece.unwrap());
+            }
+            said += 1;
+        });
+        let mut socket = server(peer, Config::new());
+        let mut receive = || {
+            let (hand, mut receive) = (Hand::new(), pin!(socket.receiver.receive()));
+            let scope = Scope::new();
+            while hand.poll(receive.as_mut()).is_pending() {
+                seen.give_room(usize::MAX);
+            }
+            scope.allocations()
+        };
+        let allocations = [receive(), receive()];
+        println!("{allocations:?} allocations for {PIECES} pieces");
+        assert!(allocations[0] < 12 && allocations[1] <= 4, "{allocations:?}");
+    });
+}
+
 // --- G8: fragments --------------------------------------------------------------------------------------------------
 
 /// The payloads of a flood of fragments, repeated.

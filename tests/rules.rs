@@ -41,22 +41,25 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn replies_to_pipelined_input_leave_in_one_write_inside_a_cork_and_one_by_one_outside() {
-    for (corked, writes) in [(true, 1), (false, 16)] {
-        let (script, mut websocket) = connect(Role::Server, Config::new());
-        script.say(&(0..16).flat_map(|i| text(&format!("message {i:02}"))).collect::<Vec<_>>());
-        let echo = async |ws: &mut WebSocket<Stream>| {
-            while let Incoming::Message(message) = ws.receiver.receive().await.unwrap() {
-                ws.sender.send(message).await.unwrap();
+    // Long ones too, though each by itself is written from where it lies.
+    for (len, header, count) in [(10, 2, 16), (16 << 10, 4, 3), (20_000, 4, 3)] {
+        for (corked, writes) in [(true, 1), (false, count)] {
+            let (script, mut websocket) = connect(Role::Server, Config::new());
+            script.say(&masked(0x82, &vec![7; len]).repeat(count));
+            let echo = async |ws: &mut WebSocket<Stream>| {
+                while let Incoming::Message(message) = ws.receiver.receive().await.unwrap() {
+                    ws.sender.send(message).await.unwrap();
+                }
+            };
+            let hand = Hand::new();
+            if corked {
+                assert!(hand.once(websocket.cork(echo)).is_pending());
+            } else {
+                assert!(hand.once(echo(&mut websocket)).is_pending());
             }
-        };
-        let hand = Hand::new();
-        if corked {
-            assert!(hand.once(websocket.cork(echo)).is_pending());
-        } else {
-            assert!(hand.once(echo(&mut websocket)).is_pending());
+            assert_eq!(script.write_calls.get(), writes, "{len} bytes");
+            assert_eq!(script.take_written().len(), count * (header + len));
         }
-        assert_eq!(script.write_calls.get(), writes);
-        assert_eq!(script.take_written().len(), 16 * 12);
     }
 }
 

@@ -19,6 +19,7 @@ use super::keepalive::{Action, Keepalive, Pulse};
 use super::rest::{Boxes, Rests, Spare};
 use super::scratch::ReadBuffer;
 use super::shared::{ReadEnd, Shared};
+use crate::protocol::spare::Hold;
 use crate::protocol::{Event, Inbound, Inflater, Limits, MessageKind, ProtocolError, Role};
 
 /// Frames after which other tasks get their turn.
@@ -38,6 +39,8 @@ pub(crate) struct Reading {
     /// Bytes of messages that nobody wanted.
     discarded: usize,
     keepalive: Option<Box<Keepalive>>,
+    /// Of a long message that waits for more.
+    hold: Option<Hold>,
 }
 
 /// Work done since this side last had to wait.
@@ -110,6 +113,7 @@ impl Reading {
             budget: Budget { frames: 0, bytes: 0 },
             discarded: 0,
             keepalive: None,
+            hold: None,
         }
     }
 
@@ -196,6 +200,7 @@ impl Reading {
                     if let Event::Close(frame) = &event {
                         shared.peer_closed(frame.as_ref(), slot);
                     }
+                    shared.more_came(!self.input.is_empty());
                     shared.drive_uncorked(slot);
                     return Poll::Ready(Ok(event));
                 }
@@ -290,7 +295,7 @@ impl Reading {
     ) -> Poll<Result<Event, Error>> {
         self.poll_keepalive(shared, cx);
         self.budget = Budget::default();
-        self.inbound.release_memory();
+        self.inbound.wait(&mut self.hold);
         self.input.release();
         match shared.nothing_came(slot) {
             Some(error) => Poll::Ready(Err(error)),

@@ -85,6 +85,8 @@ pub(crate) struct Shared<T> {
     nature: Nature,
     /// Whether what was heard is being written.
     is_heard_out: Cell<bool>,
+    /// Whether more had come behind what the receiver was told last: answers to it may leave together.
+    has_more: Cell<bool>,
     /// What is to be written at the end of a turn of a batch, and lies in its log: nothing else is queued then. Who looks at the state finds
     /// it in the outbox.
     heard: Cell<Span>,
@@ -209,6 +211,7 @@ impl<T> Shared<T> {
             way: Cell::new(0),
             heard: Cell::default(),
             is_heard_out: Cell::new(false),
+            has_more: Cell::new(false),
             is_batched: Cell::new(false),
             drained: Cell::new(0),
             countdown: Cell::new(None),
@@ -489,6 +492,12 @@ impl<T> Shared<T> {
     pub(crate) fn sender_dropped(&self) {
         self.unpark(Slot::Sender);
         self.hub.wake_slot(Slot::Receiver);
+    }
+
+    /// Notes whether more has come behind what the receiver is told.
+    #[inline]
+    pub(crate) fn more_came(&self, has_more: bool) {
+        self.has_more.set(has_more);
     }
 
     /// The count of cork scopes that are polling their work.

@@ -424,12 +424,37 @@ impl Inbound {
     /// # Ok::<(), unsync_websocket::ProtocolError>(())
     /// ```
     pub fn release_memory(&mut self) {
+        self.give_back();
+        self.cut();
+    }
+
+    /// The same for a wait, of which there may be many in a long message: it keeps its room if it may hold that.
+    pub(crate) fn wait(&mut self, hold: &mut Option<spare::Hold>) {
+        self.forget_shown();
+        if self.message.is_empty() {
+            *hold = None;
+        }
+        self.give_back();
+        if hold.is_none() && self.message.capacity() > fitting(&self.message) {
+            *hold = spare::hold();
+        }
+        if hold.is_none() {
+            self.cut();
+        }
+    }
+
+    /// Gives back what is empty.
+    fn give_back(&mut self) {
         self.forget_shown();
         for buffer in [&mut self.message, &mut self.control] {
             if buffer.is_empty() && buffer.capacity() > 0 {
                 spare::give(std::mem::take(buffer));
             }
         }
+    }
+
+    /// Gives back what has no bytes in it of what has come.
+    fn cut(&mut self) {
         fit(&mut self.message);
         if let Some(inflater) = &mut self.inflater {
             fit(inflater.packed());
@@ -750,10 +775,15 @@ fn grow(buffer: &mut Vec<u8>, needed: usize, most: usize) {
 
 /// Gives back what is more than twice the data of a long message: its buffer may have been the thread's, made for a longer one.
 fn fit(buffer: &mut Vec<u8>) {
-    let most = buffer.len().saturating_mul(2).max(LONG);
+    let most = fitting(buffer);
     if buffer.capacity() > most {
         buffer.shrink_to(most);
     }
+}
+
+/// The most room that a message may have of which so much has come.
+fn fitting(buffer: &[u8]) -> usize {
+    buffer.len().saturating_mul(2).max(LONG)
 }
 
 impl PartialHeader {

@@ -3,7 +3,8 @@
 //! A connection holds a buffer while there is something in it. When it falls empty it goes back to the thread, for whichever
 //! connection needs one next: so no message costs an allocation once things run, and an idle connection holds none. What a thread
 //! keeps is bounded: a thousand short buffers, for a room in which all are told something at once, nine of up to 64 KiB, and two of up to
-//! 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each.
+//! 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each. One that is on its way may hold
+//! such a one though it has to wait for more ([`Hold`]); all others are cut to what has come.
 
 use std::cell::Cell;
 use std::thread::LocalKey;
@@ -28,6 +29,8 @@ thread_local! {
     static SHORT_ONES: Kept = const { Cell::new(Vec::new()) };
     static MEDIUM_ONES: Kept = const { Cell::new(Vec::new()) };
     static LARGE_ONES: Kept = const { Cell::new(Vec::new()) };
+    /// Connections that hold a large one while they wait.
+    static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
 /// An empty buffer; one with room already, if there is one.
@@ -63,6 +66,24 @@ fn with<R>(place: &'static LocalKey<Kept>, work: impl FnOnce(&mut Vec<Vec<u8>>) 
     place.try_with(work).ok()
 }
 
+/// The right to keep a large buffer though little of it is filled, until it is dropped. There are as many of them in a thread as there are
+/// large buffers that it keeps, and it keeps fewer of those for each that is out.
+#[derive(Debug)]
+pub(crate) struct Hold(());
+
+pub(crate) fn hold() -> Option<Hold> {
+    let held = HELD.try_with(Cell::get).ok().filter(|held| *held < LARGE.count)?.saturating_add(1);
+    HELD.set(held);
+    let _ended = with(&LARGE_ONES, |kept| kept.truncate(LARGE.count.saturating_sub(held)));
+    Some(Hold(()))
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let _ended = HELD.try_with(|held| held.update(|held| held.saturating_sub(1)));
+    }
+}
+
 /// Hands a buffer on. What is in it is forgotten.
 #[inline]
 pub(crate) fn give(mut buffer: Vec<u8>) {
@@ -80,13 +101,13 @@ pub(crate) fn give(mut buffer: Vec<u8>) {
 
 #[inline(never)]
 fn keep(buffer: Vec<u8>) {
-    let (place, class) = match buffer.capacity() {
-        capacity if capacity <= SHORT.size => (&SHORT_ONES, SHORT),
-        capacity if capacity <= MEDIUM.size => (&MEDIUM_ONES, MEDIUM),
-        _ => (&LARGE_ONES, LARGE),
+    let (place, count) = match buffer.capacity() {
+        capacity if capacity <= SHORT.size => (&SHORT_ONES, SHORT.count),
+        capacity if capacity <= MEDIUM.size => (&MEDIUM_ONES, MEDIUM.count),
+        _ => (&LARGE_ONES, LARGE.count.saturating_sub(HELD.try_with(Cell::get).unwrap_or(0))),
     };
     let _ended = with(place, |kept| {
-        if kept.len() < class.count {
+        if kept.len() < count {
             return kept.push(buffer);
         }
         // Instead of the one that is of least use; of many, among a few.
@@ -138,6 +159,28 @@ mod tests {
                 "the larger are kept"
             );
             assert!(take_large(1).is_none());
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn large_buffers_that_are_held_count_as_kept() {
+        std::thread::spawn(|| {
+            let kept = || std::iter::repeat_with(|| take_large(1)).take_while(Option::is_some).count();
+            let give_three = || (0..3).for_each(|_| give(vec![1; LARGE.size]));
+            give_three();
+            let first = hold().unwrap();
+            assert_eq!(kept(), LARGE.count - 1);
+            give_three();
+            assert_eq!(kept(), LARGE.count - 1);
+            let second = hold().unwrap();
+            assert!(hold().is_none());
+            give_three();
+            assert_eq!(kept(), 0);
+            drop((first, second));
+            give_three();
+            assert_eq!(kept(), LARGE.count);
         })
         .join()
         .unwrap();

@@ -31,6 +31,8 @@ pub(crate) enum SendStage {
 
 /// Messages of this size and more are written from where they lie: below, copying costs less.
 const DIRECT: usize = 16 << 10;
+/// Inside a cork scope, shorter ones than this are gathered where there are several: a write costs more than copying.
+const GATHERED: usize = 64 << 10;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
     /// Begins a poll of the sender. A message that is half written belongs to a future that was leaked, unless that is the
@@ -198,7 +200,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
         let outbound: &mut Outbound = outbound;
         let is_well = cause.is_none() && !self.polling.get() && !self.spill_failed.get();
         let accepts = is_well
-            && payload.len() < DIRECT
+            && (payload.len() < DIRECT || self.gathers(payload.len(), outbound))
             && outbound.is_open()
             && !outbound.is_direct()
             && outbound.has_room();
@@ -206,6 +208,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Shared<T> {
             outbound.push_with(compress, kind, payload);
         }
         accepts
+    }
+
+    /// Whether a message that could be written from where it lies had better leave together with others.
+    fn gathers(&self, len: usize, outbound: &Outbound) -> bool {
+        self.corked.get() > 0 && len < GATHERED && (self.has_more.get() || !outbound.is_empty())
     }
 
     /// Whether a message is to be compressed, so that it cannot be written from where it lies.
