@@ -943,6 +943,38 @@ mod tests {
         vec![0x02, 1, b'.']
     }
 
+    /// Most of the time a message that waits has no more room than it may: this is for one that was given the thread's buffer just before.
+    #[test]
+    fn a_long_message_that_waits_keeps_its_room_if_it_may_hold_that_and_is_cut_to_what_has_come_otherwise() {
+        std::thread::spawn(|| {
+            let mut holds = Vec::new();
+            loop {
+                let mut inbound = begun(0x82, 4 << 20);
+                inbound.message.reserve_exact(4 << 20);
+                assert_eq!(space(&mut inbound, 100), Some(LONG));
+                let mut hold = None;
+                inbound.wait(&mut hold);
+                let room = inbound.message.capacity();
+                inbound.wait(&mut hold);
+                assert_eq!(inbound.message.capacity(), room, "it is the same in each wait");
+                let Some(hold) = hold else {
+                    assert_eq!((inbound.message.len(), room, holds.len()), (100, LONG, 2));
+                    break;
+                };
+                assert!(room >= 4 << 20);
+                holds.push(hold);
+            }
+            let mut hold = holds.pop();
+            inbound(Role::Server, 100).wait(&mut hold);
+            assert!(hold.is_none(), "there is no message");
+            drop(holds);
+            let holds = [(); 3].map(|()| spare::hold());
+            assert_eq!(holds.each_ref().map(Option::is_some), [true, true, false]);
+        })
+        .join()
+        .unwrap();
+    }
+
     #[test]
     fn a_long_read_is_given_the_space_that_the_last_one_filled_or_twice_as_much_if_it_filled_all() {
         let mut inbound = begun(0x82, 4 << 20);
