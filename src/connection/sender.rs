@@ -115,10 +115,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// What the stream does not take leaves later, driven by whichever half is polled; if the receiver has been dropped,
     /// `send` waits for it. A message of 16 KiB and more is written from where it lies (a client masks 32 KiB of it for each
-    /// write), and `send` waits until all of it has gone; unless something stands before it that the stream does not take just now, and it is no longer than
-    /// [`max_message`](crate::Config::max_message): then it is copied behind that. Messages longer than [`fragment`](crate::Config::fragment) go out in fragments. Inside a
-    /// [`cork`](crate::WebSocket::cork) scope, small messages are only put into the outbox. Where compression was agreed on, a message
-    /// is compressed whole when there is room for it, and copied; [`uncompressed`](SendFuture::uncompressed) prevents that.
+    /// write), and `send` waits until all of it has gone; unless something stands before it that the stream does not take just now, and
+    /// it is no longer than [`max_message`](crate::Config::max_message): then it is copied behind that. Messages longer than
+    /// [`fragment`](crate::Config::fragment) go out in fragments. Inside a [`cork`](crate::WebSocket::cork) scope, small messages are only
+    /// put into the outbox, and so are those of less than 64 KiB where several are answered. Where compression was agreed on, a
+    /// message is compressed whole when there is room for it, and copied; [`uncompressed`](SendFuture::uncompressed) prevents that.
     ///
     /// # Errors
     ///
