@@ -361,8 +361,8 @@ fn a_long_message_that_stalls_holds_what_has_come_though_the_thread_has_longer_b
         }
         let each = scope.live() / stalled.len() as isize;
         println!("{each} bytes each, of which {CAME} have come");
-        // The thread's own come to 2 MiB here.
-        assert!(each <= 2 * CAME as isize + 2 * KIB + 2 * MESSAGE / 20, "{each} bytes");
+        // The thread's own come to 2 MiB here, and two of these hold as much.
+        assert!(each <= 2 * CAME as isize + 2 * KIB + 4 * MESSAGE / 20, "{each} bytes");
     });
 }
 

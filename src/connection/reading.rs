@@ -122,9 +122,16 @@ impl Reading {
         self.keepalive = Some(Box::new(Keepalive::new(pulse)));
     }
 
+    /// Gives back what a long message holds beyond what has come of it.
+    #[cold]
+    pub(crate) fn release(&mut self) {
+        self.hold = None;
+        self.inbound.release_memory();
+    }
+
     /// All that another thread needs to read on: what has come of a message, what was read behind it, the peer's pulse.
     pub(crate) fn into_parts(mut self) -> (Inbound, Vec<u8>, Option<Pulse>) {
-        self.inbound.release_memory();
+        self.release();
         (self.inbound, self.input.into_unread(), self.keepalive.as_deref().map(Keepalive::pulse))
     }
 
@@ -296,6 +303,7 @@ impl Reading {
         self.poll_keepalive(shared, cx);
         self.budget = Budget::default();
         self.inbound.wait(&mut self.hold);
+        shared.more_came(false);
         self.input.release();
         match shared.nothing_came(slot) {
             Some(error) => Poll::Ready(Err(error)),
@@ -446,6 +454,9 @@ impl Rests for Reading {
     }
 
     fn leave(&mut self, terms: &mut Terms) {
+        if self.hold.is_some() || self.inbound.holds_memory() {
+            self.release();
+        }
         terms.inflater = self.inbound.inflater().take();
     }
 
@@ -501,5 +512,28 @@ pub(super) fn fail<T: AsyncRead + AsyncWrite + Unpin>(
 impl std::fmt::Debug for Reading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reading").field("unread", &self.input.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::spare;
+
+    /// A message of 64 short frames in one read ends a turn, and its side may be put to rest without having waited.
+    #[test]
+    fn what_a_message_held_does_not_go_to_the_thread_s_pool_with_the_side_that_read_it() {
+        std::thread::spawn(|| {
+            let mut reading = <Reading as Rests>::new();
+            reading.inbound = Inbound::new(Role::Client, Limits::default());
+            let message = reading.inbound.receive(&mut &b"\x82\x02hi"[..]);
+            assert_eq!(message, Ok(Some(Event::Message(MessageKind::Binary))));
+            reading.hold = spare::hold(1 << 20);
+            assert!(reading.hold.is_some() && reading.inbound.holds_memory());
+            reading.leave(&mut Terms::of(&Inbound::new(Role::Client, Limits::default())));
+            assert!(reading.hold.is_none() && !reading.inbound.holds_memory());
+        })
+        .join()
+        .unwrap();
     }
 }

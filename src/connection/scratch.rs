@@ -146,7 +146,7 @@ impl ReadBuffer {
     /// A whole buffer of the thread's to read into, once nothing is unread; zeroed, or with what this connection had in it before.
     #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {
-        if self.holder == Holder::Own {
+        if matches!(self.holder, Holder::Own | Holder::Spoilt) {
             self.release();
             self.bytes = borrow();
         }

@@ -481,7 +481,9 @@ impl<T> Shared<T> {
         waiting.is_some()
     }
 
-    pub(crate) fn receiver_dropped(&self, reading: Box<Reading>) {
+    pub(crate) fn receiver_dropped(&self, mut reading: Box<Reading>) {
+        reading.release();
+        self.has_more.set(false);
         self.receiver_dropped.set(true);
         self.way.set(0);
         self.unpark(Slot::Receiver);

@@ -204,6 +204,11 @@ impl Inbound {
             && self.shown == Shown::Nothing
     }
 
+    /// Whether a buffer of a message that has been taken is still here.
+    pub(crate) const fn holds_memory(&self) -> bool {
+        self.message.capacity() > 0 || self.control.capacity() > 0
+    }
+
     /// What compressed messages go through; between two of them, all that a later one depends on.
     pub(crate) const fn inflater(&mut self) -> &mut Option<Box<Inflater>> {
         &mut self.inflater
@@ -430,13 +435,21 @@ impl Inbound {
 
     /// The same for a wait, of which there may be many in a long message: it keeps its room if it may hold that.
     pub(crate) fn wait(&mut self, hold: &mut Option<spare::Hold>) {
-        self.forget_shown();
-        if self.message.is_empty() {
-            *hold = None;
-        }
         self.give_back();
-        if hold.is_none() && self.message.capacity() > fitting(&self.message) {
-            *hold = spare::hold();
+        if hold.is_some() || self.message.capacity() > LONG {
+            self.wait_with_long(hold);
+        } else if let Some(inflater) = &mut self.inflater {
+            fit(inflater.packed());
+        }
+    }
+
+    #[cold]
+    fn wait_with_long(&mut self, hold: &mut Option<spare::Hold>) {
+        let capacity = self.message.capacity();
+        if capacity <= fitting(&self.message) {
+            *hold = None;
+        } else if hold.is_none() || capacity > spare::LARGE.size {
+            *hold = spare::hold(capacity);
         }
         if hold.is_none() {
             self.cut();
@@ -946,30 +959,26 @@ mod tests {
     /// Most of the time a message that waits has no more room than it may: this is for one that was given the thread's buffer just before.
     #[test]
     fn a_long_message_that_waits_keeps_its_room_if_it_may_hold_that_and_is_cut_to_what_has_come_otherwise() {
+        const LARGE: usize = 2 << 20;
+        /// What room a message has of which 100 bytes have come, after a wait.
+        fn wait(room: usize, hold: &mut Option<spare::Hold>) -> usize {
+            let mut inbound = begun(0x82, 4 << 20);
+            inbound.message.reserve_exact(room);
+            assert_eq!(space(&mut inbound, 100), Some(LONG));
+            inbound.wait(hold);
+            assert_eq!(inbound.message.len(), 100);
+            inbound.message.capacity()
+        }
         std::thread::spawn(|| {
-            let mut holds = Vec::new();
-            loop {
-                let mut inbound = begun(0x82, 4 << 20);
-                inbound.message.reserve_exact(4 << 20);
-                assert_eq!(space(&mut inbound, 100), Some(LONG));
-                let mut hold = None;
-                inbound.wait(&mut hold);
-                let room = inbound.message.capacity();
-                inbound.wait(&mut hold);
-                assert_eq!(inbound.message.capacity(), room, "it is the same in each wait");
-                let Some(hold) = hold else {
-                    assert_eq!((inbound.message.len(), room, holds.len()), (100, LONG, 2));
-                    break;
-                };
-                assert!(room >= 4 << 20);
-                holds.push(hold);
-            }
-            let mut hold = holds.pop();
-            inbound(Role::Server, 100).wait(&mut hold);
-            assert!(hold.is_none(), "there is no message");
-            drop(holds);
-            let holds = [(); 3].map(|()| spare::hold());
+            let mut holds = [None, None, None];
+            assert_eq!(holds.each_mut().map(|hold| wait(LARGE, hold)), [LARGE, LARGE, LONG]);
             assert_eq!(holds.each_ref().map(Option::is_some), [true, true, false]);
+            let [first, second, third] = &mut holds;
+            assert_eq!(wait(LARGE, first), LARGE, "again");
+            assert_eq!((wait(LARGE + 1, first), first.is_some()), (LONG, false), "that is too much to hold");
+            assert_eq!(wait(LARGE, third), LARGE);
+            begun(0x82, LARGE).wait(second);
+            assert!(second.is_none(), "there is nothing to hold");
         })
         .join()
         .unwrap();

@@ -1395,7 +1395,7 @@ impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbound")
             .field("queued", &self.queued)
-            .field("direct", &self.direct)
+            .field("is_direct", &self.is_direct())
             .field("pong", &self.pong.is_some())
             .field("is_open", &self.is_open())
             .finish_non_exhaustive()

@@ -3,23 +3,23 @@
 //! A connection holds a buffer while there is something in it. When it falls empty it goes back to the thread, for whichever
 //! connection needs one next: so no message costs an allocation once things run, and an idle connection holds none. What a thread
 //! keeps is bounded: a thousand short buffers, for a room in which all are told something at once, nine of up to 64 KiB, and two of up to
-//! 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each. One that is on its way may hold
-//! such a one though it has to wait for more ([`Hold`]); all others are cut to what has come.
+//! 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each. Two messages that are on their way may hold
+//! such a one each though they have to wait for more ([`Hold`]); all others are cut to what has come.
 
 use std::cell::Cell;
 use std::thread::LocalKey;
 
 /// Buffers of one size, of which a thread keeps some.
-struct Class {
+pub(super) struct Class {
     /// Bytes of the largest.
-    size: usize,
+    pub(super) size: usize,
     /// How many are kept.
     count: usize,
 }
 
 const SHORT: Class = Class { size: 1 << 10, count: 1024 };
 const MEDIUM: Class = Class { size: 64 << 10, count: 8 };
-const LARGE: Class = Class { size: 2 << 20, count: 2 };
+pub(super) const LARGE: Class = Class { size: 2 << 20, count: 2 };
 
 type Kept = Cell<Vec<Vec<u8>>>;
 
@@ -66,16 +66,17 @@ fn with<R>(place: &'static LocalKey<Kept>, work: impl FnOnce(&mut Vec<Vec<u8>>) 
     place.try_with(work).ok()
 }
 
-/// The right to keep a large buffer though little of it is filled, until it is dropped. There are as many of them in a thread as there are
-/// large buffers that it keeps, and it keeps fewer of those for each that is out.
+/// The right to keep a large buffer though little of it is filled, until it is dropped. A thread has as many of them as it keeps such buffers.
 #[derive(Debug)]
 pub(crate) struct Hold(());
 
-pub(crate) fn hold() -> Option<Hold> {
-    let held = HELD.try_with(Cell::get).ok().filter(|held| *held < LARGE.count)?.saturating_add(1);
-    HELD.set(held);
-    let _ended = with(&LARGE_ONES, |kept| kept.truncate(LARGE.count.saturating_sub(held)));
-    Some(Hold(()))
+/// The right to keep a buffer of such a capacity, if there is one left and it is not too large.
+pub(crate) fn hold(capacity: usize) -> Option<Hold> {
+    let held = HELD.try_with(Cell::get).ok()?;
+    (held < LARGE.count && capacity <= LARGE.size).then(|| {
+        HELD.set(held.saturating_add(1));
+        Hold(())
+    })
 }
 
 impl Drop for Hold {
@@ -101,13 +102,13 @@ pub(crate) fn give(mut buffer: Vec<u8>) {
 
 #[inline(never)]
 fn keep(buffer: Vec<u8>) {
-    let (place, count) = match buffer.capacity() {
-        capacity if capacity <= SHORT.size => (&SHORT_ONES, SHORT.count),
-        capacity if capacity <= MEDIUM.size => (&MEDIUM_ONES, MEDIUM.count),
-        _ => (&LARGE_ONES, LARGE.count.saturating_sub(HELD.try_with(Cell::get).unwrap_or(0))),
+    let (place, class) = match buffer.capacity() {
+        capacity if capacity <= SHORT.size => (&SHORT_ONES, SHORT),
+        capacity if capacity <= MEDIUM.size => (&MEDIUM_ONES, MEDIUM),
+        _ => (&LARGE_ONES, LARGE),
     };
     let _ended = with(place, |kept| {
-        if kept.len() < count {
+        if kept.len() < class.count {
             return kept.push(buffer);
         }
         // Instead of the one that is of least use; of many, among a few.
@@ -165,22 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn large_buffers_that_are_held_count_as_kept() {
+    fn two_large_buffers_may_be_held_and_no_larger_ones() {
         std::thread::spawn(|| {
-            let kept = || std::iter::repeat_with(|| take_large(1)).take_while(Option::is_some).count();
-            let give_three = || (0..3).for_each(|_| give(vec![1; LARGE.size]));
-            give_three();
-            let first = hold().unwrap();
-            assert_eq!(kept(), LARGE.count - 1);
-            give_three();
-            assert_eq!(kept(), LARGE.count - 1);
-            let second = hold().unwrap();
-            assert!(hold().is_none());
-            give_three();
-            assert_eq!(kept(), 0);
-            drop((first, second));
-            give_three();
-            assert_eq!(kept(), LARGE.count);
+            let holds = || [(); 3].map(|()| hold(LARGE.size));
+            assert!(hold(LARGE.size + 1).is_none());
+            let held = holds();
+            assert_eq!(held.each_ref().map(Option::is_some), [true, true, false]);
+            drop(held);
+            assert_eq!(holds().each_ref().map(Option::is_some), [true, true, false]);
         })
         .join()
         .unwrap();
