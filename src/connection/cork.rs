@@ -63,8 +63,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> CorkHandle<T> {
     /// One scope a connection is enough, around whatever uses its halves: of two that wait, only the later is woken to write what a full
     /// socket left behind.
     ///
-    /// It may run anything else beside. A message that finds the outbox full is written at once, and so is a long one (see [`Sender::send`](crate::Sender::send)). The
-    /// future borrows nothing of the handle, so it can be spawned.
+    /// It may run anything else beside. A message that finds the outbox full is written at once, and so is a long one (see
+    /// [`Sender::send`](crate::Sender::send)). The future borrows nothing of the handle, so it can be spawned.
     ///
     /// # Cancel safety
     ///

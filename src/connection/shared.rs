@@ -483,7 +483,7 @@ impl<T> Shared<T> {
 
     pub(crate) fn receiver_dropped(&self, mut reading: Box<Reading>) {
         reading.release();
-        self.has_more.set(false);
+        self.more_came(false);
         self.receiver_dropped.set(true);
         self.way.set(0);
         self.unpark(Slot::Receiver);

@@ -438,17 +438,17 @@ impl Inbound {
         self.give_back();
         if hold.is_some() || self.message.capacity() > LONG {
             self.wait_with_long(hold);
-        } else if let Some(inflater) = &mut self.inflater {
-            fit(inflater.packed());
+        } else {
+            self.cut();
         }
     }
 
     #[cold]
     fn wait_with_long(&mut self, hold: &mut Option<spare::Hold>) {
         let capacity = self.message.capacity();
-        if capacity <= fitting(&self.message) {
-            *hold = None;
-        } else if hold.is_none() || capacity > spare::LARGE.size {
+        // What was held may have become too much: it is asked for again.
+        *hold = None;
+        if capacity > fitting(&self.message) {
             *hold = spare::hold(capacity);
         }
         if hold.is_none() {

@@ -3,23 +3,23 @@
 //! A connection holds a buffer while there is something in it. When it falls empty it goes back to the thread, for whichever
 //! connection needs one next: so no message costs an allocation once things run, and an idle connection holds none. What a thread
 //! keeps is bounded: a thousand short buffers, for a room in which all are told something at once, nine of up to 64 KiB, and two of up to
-//! 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each. Two messages that are on their way may hold
-//! such a one each though they have to wait for more ([`Hold`]); all others are cut to what has come.
+//! 2 MiB for long messages, whose pages would otherwise be asked of the system and given back for each. Two messages
+//! that are on their way may hold such a one each though they have to wait for more ([`Hold`]); all others are cut to what has come.
 
 use std::cell::Cell;
 use std::thread::LocalKey;
 
 /// Buffers of one size, of which a thread keeps some.
-pub(super) struct Class {
+struct Class {
     /// Bytes of the largest.
-    pub(super) size: usize,
+    size: usize,
     /// How many are kept.
     count: usize,
 }
 
 const SHORT: Class = Class { size: 1 << 10, count: 1024 };
 const MEDIUM: Class = Class { size: 64 << 10, count: 8 };
-pub(super) const LARGE: Class = Class { size: 2 << 20, count: 2 };
+const LARGE: Class = Class { size: 2 << 20, count: 2 };
 
 type Kept = Cell<Vec<Vec<u8>>>;
 
